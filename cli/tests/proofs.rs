@@ -19,6 +19,53 @@ fn acme(more: &str) -> TestFolder {
     folder
 }
 
+/// A site on OVN.
+const OVN: &str = "name = \"gz1\"\n[ovn]\nnorthbound = \"unix:/nowhere/nb.sock\"\nmanaged = true\ngateway_chassis = \"gw1\"\n[[host]]\nname = \"node1\"\nid = \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.255.0.1\"\n";
+
+#[test]
+fn verify_proves_the_rows_of_a_site_on_ovn() {
+    let folder = acme("");
+    folder.write("site.toml", OVN);
+    let proven = folder.run(MIDOFORM, &["verify"]).expect_code(0).stdout;
+    assert_eq!(proven.matches('✓').count(), 8, "{proven}");
+    let folder = acme(RULES);
+    folder.write("site.toml", OVN);
+    let dead = folder.run(MIDOFORM, &["verify"]).expect_code(9).stdout;
+    assert!(dead.contains("too-late") && dead.contains("acme.toml"), "{dead}");
+    let report = folder.run(MIDOFORM, &["verify", "--json"]).expect_code(9).json();
+    assert_eq!(report["violations"][0]["question"], "dead", "{report}");
+    assert_eq!(report["unproven"], serde_json::json!([]));
+}
+
+#[test]
+fn assertions_hold_or_fail_on_ovn_as_on_midonet() {
+    let closed = "[[rule]]\nname = \"shut\"\nfrom = { bridge = \"web\" }\nto = { bridge = \"db\", tcp = 22 }\naction = \"drop\"\n";
+    let assert = |port: u16, allowed: bool| {
+        format!(
+            "[[assert]]\nfrom = {{ bridge = \"web\" }}\nto = {{ bridge = \"db\", tcp = {port} }}\nallowed = {allowed}\n"
+        )
+    };
+    for (port, allowed, code) in [(22, false, 0), (22, true, 1), (23, true, 0), (23, false, 1)] {
+        for site in [SITE, OVN] {
+            let folder = acme(&format!("{closed}{}", assert(port, allowed)));
+            folder.write("site.toml", site);
+            let ran = folder.run(MIDOFORM, &["validate"]).expect_code(code);
+            assert_eq!(ran.stderr.contains("assertion-failed"), code != 0, "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_plan_on_ovn_says_what_it_opens_and_closes() {
+    let folder = acme("");
+    folder.write("site.toml", OVN);
+    let other = acme("[[rule]]\nname = \"shut\"\nto = { bridge = \"db\", tcp = 22 }\naction = \"drop\"\n");
+    other.write("site.toml", OVN);
+    let against = folder.path().display().to_string();
+    let plan = other.run(MIDOFORM, &["plan", "--against", &against]).expect_code(0).stdout;
+    assert!(plan.contains("acme/web") && plan.contains("tcp 22"), "{plan}");
+}
+
 /// Returns true if a text is a sequence diagram of Mermaid: its heading, the participants, then messages and notes between
 /// them.
 fn is_sequence_diagram(text: &str) {

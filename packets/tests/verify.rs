@@ -66,7 +66,7 @@ fn violations(site: &str, tenants: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for group in groups(&compiled.topology) {
         let answers = check_group(subject, &group);
-        assert_eq!(answers.unproven, [""; 0]);
+        assert_eq!(answers.unproven, []);
         for violation in answers.violations {
             let source = violation.source.map(|source| source.to_string()).unwrap_or_default();
             let trace = violation.trace.map(|trace| format!("\n  {}: {}", trace.packet, trace.ending));

@@ -6,9 +6,8 @@ use midoform_compiler::diagnostic::{Code, DiagnosticReport, PositionReport, Seve
 use midoform_compiler::names::TenantName;
 use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
-use midoform_compiler::values::Engine;
 use midoform_packets::trace;
-use midoform_packets::verify::{Check, Subject, Verification, Violation, check_all};
+use midoform_packets::verify::{Check, Subject, Unproven, Verification, Violation, check_all};
 use serde::Serialize;
 
 use crate::args::{FindingsFormat, VerifyOptions};
@@ -33,10 +32,10 @@ struct Report<'a> {
     checks: Vec<CheckResult>,
     violations: &'a [Violation],
     /// The tenants about which nothing is proven.
-    unproven: &'a [TenantName],
-    /// The reason for that.
-    #[serde(skip)]
-    unproven_because: &'static str,
+    unproven: Vec<&'a TenantName>,
+    /// The reasons for that.
+    #[serde(rename = "unproven_because")]
+    reasons: &'a [Unproven],
 }
 
 #[derive(Serialize)]
@@ -59,18 +58,7 @@ pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, Comman
     report::diagnostics(ui, &compiled.warnings, &project.sources);
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
-    // Proofs are made of MidoNet's objects. Nothing is said of rows.
-    let verification = match compiled.engine() {
-        Engine::Midonet1 | Engine::Midonet5 => check_tenants(ui, subject),
-        Engine::Ovn => Verification {
-            violations: Vec::new(),
-            unproven: compiled.tenants.iter().map(|tenant| tenant.name.clone()).collect(),
-        },
-    };
-    let unproven_because = match compiled.engine() {
-        Engine::Ovn => "it is on OVN, and proofs are made of MidoNet's objects",
-        Engine::Midonet1 | Engine::Midonet5 => "it has too many rules to verify",
-    };
+    let verification = check_tenants(ui, subject);
     let count =
         |check: Check| verification.violations.iter().filter(|violation| violation.check == check).count();
     let checks: Vec<CheckResult> = Check::ALL
@@ -83,8 +71,8 @@ pub(crate) async fn run(ui: &Ui, options: &VerifyOptions) -> Result<Exit, Comman
         tenants: compiled.tenants.len(),
         checks,
         violations: &verification.violations,
-        unproven: &verification.unproven,
-        unproven_because,
+        unproven: verification.unproven.iter().map(|unproven| &unproven.tenant).collect(),
+        reasons: &verification.unproven,
     };
     match options.format() {
         FindingsFormat::Text => ui.data(|out| text(out, &report))?,
@@ -110,8 +98,8 @@ fn findings(
     report: &Report<'_>,
     sources: &Sources,
 ) -> Result<(), CommandError> {
-    let unproven = report.unproven.iter().map(|tenant| {
-        let message = format!("nothing is proven of {tenant}: {}", report.unproven_because);
+    let unproven = report.reasons.iter().map(|Unproven { tenant, because }| {
+        let message = format!("nothing is proven of {tenant}: {because}");
         (Code::VerifyUnproven, message, Vec::new(), None)
     });
     let violated = report.violations.iter().map(|violation| {
@@ -154,9 +142,8 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> std::io::Result<()> {
             writeln!(out, "\n    and {} more: `--json` has them all\n", result.violations - MOST_SHOWN)?;
         }
     }
-    for tenant in report.unproven {
-        let tenant = printable(tenant);
-        writeln!(out, "  ? {tenant}: {}; nothing is proven", report.unproven_because)?;
+    for Unproven { tenant, because } in report.reasons {
+        writeln!(out, "  ? {}: {}; nothing is proven", printable(tenant), printable(because))?;
     }
     Ok(())
 }

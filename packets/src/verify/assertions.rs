@@ -1,7 +1,7 @@
 //! `[[assert]]`: statements that have to hold for the network, independent of the rules.
 
 use super::checks::whole_first;
-use super::counterexample::{self, Origin, pick};
+use super::counterexample::{self, Origin, Picked, pick};
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE, SOURCE_PORT, rest, united,
 };
@@ -10,6 +10,7 @@ use super::packet_set::{Fields, PacketSet, difference};
 use super::path::Path;
 use super::reach::linked_tenants;
 use super::report::Subject;
+use super::rows;
 use super::spec_rules::carried;
 use super::walk::{End, Outcome, TooMany};
 use crate::trace::{Ending, TraceReport};
@@ -18,16 +19,12 @@ use midoform_compiler::Compiled;
 use midoform_compiler::diagnostic::{Code, Diagnostic, Diagnostics};
 use midoform_compiler::network::{Assert, BridgeIndex, PeerIndex, Selector, Tenant};
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey};
-use midoform_compiler::values::Engine;
 
 /// Checks the assertions of a compiled project, and returns it if all of them hold.
 ///
 /// # Errors
 /// Returns every diagnostic of the project where an assertion does not hold or can't be decided.
 pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
-    if compiled.engine() == Engine::Ovn {
-        return Ok(with_unproven(compiled));
-    }
     let links: Vec<Ipv4Net> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     let subject = Subject { topology: &compiled.topology, tenants: &compiled.tenants, links: &links };
     let found = check(subject);
@@ -39,25 +36,12 @@ pub fn enforce(compiled: Compiled) -> Result<Compiled, Vec<Diagnostic>> {
     Err(all.into_sorted())
 }
 
-/// Adds a warning for each tenant with assertions: proofs are made of MidoNet's objects, so nothing is proven of OVN's rows.
-fn with_unproven(mut compiled: Compiled) -> Compiled {
-    let asserting = compiled.tenants.iter().filter_map(|tenant| Some((tenant, tenant.asserts.first()?)));
-    let warnings = asserting.map(|(tenant, assert)| {
-        let message = format!("the assertions of `{}` are not proven on OVN", tenant.name);
-        let help = "`midoform verify --engine midonet` proves them for a site that has [midonet] as well";
-        Diagnostic::warning(Code::VerifyUnproven, assert.span, message).help(help)
-    });
-    let warnings: Vec<Diagnostic> = warnings.collect();
-    compiled.warnings.extend(warnings);
-    compiled
-}
-
 /// Checks every assertion against the topology, and returns an error for each that does not hold.
 pub fn check(subject: Subject<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for tenant in subject.tenants.iter().filter(|tenant| !tenant.asserts.is_empty()) {
         let group = linked_tenants(subject.topology, &tenant.name);
-        let model = Model::new(subject.topology, &group);
+        let model = Model::new(subject.topology, &group, subject.tenants);
         let checker = Checker { subject, tenant, model: &model, group: &group };
         found.extend(tenant.asserts.iter().filter_map(|assert| checker.check(assert)));
     }
@@ -83,19 +67,19 @@ impl<'a> Checker<'a> {
         for start in self.starts(&assert.from) {
             seen |= !start.sources.is_empty();
             let Ok(outcomes) = self.outcomes(&start).map(whole_first) else {
-                return Some(undecided(assert));
+                return Some(self.undecided(assert));
             };
             let found = match assert.allowed {
                 false => self.passing(assert, &outcomes),
                 true => self.missing(assert, &start, &outcomes),
             };
-            if self.model.sets.is_full() {
-                return Some(undecided(assert));
+            if self.model.sets.is_full() || self.model.failure().is_some() {
+                return Some(self.undecided(assert));
             }
             if let Some(packets) = found {
                 let picked = pick(&packets.first(&self.model.sets)?);
                 let trace = counterexample::trace(self.subject.topology, self.group, start.origin, picked);
-                return Some(failed(assert, trace));
+                return Some(failed(assert, trace, &picked));
             }
         }
         if !seen {
@@ -103,6 +87,18 @@ impl<'a> Checker<'a> {
             return Some(Diagnostic::error(Code::AssertionEmpty, assert.span, message));
         }
         None
+    }
+
+    fn undecided(&self, assert: &Assert) -> Diagnostic {
+        let (why, help) = match self.model.failure() {
+            Some(why) => (why, "`midoform verify` tells what else is not proven"),
+            None => (
+                "the tenant has too many rules to verify".to_owned(),
+                "make the assertion narrower, or split the tenant's rules",
+            ),
+        };
+        let message = format!("the assertion can't be decided: {why}");
+        Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help)
     }
 
     /// Returns the pods, and the world, that a selector selects.
@@ -276,7 +272,9 @@ impl<'a> Checker<'a> {
         let destinations = if from_world { vec![Range::ADDRESSES] } else { self.destinations(&assert.to) };
         let destinations = united(destinations);
         let wanted = carried(&assert.protocols).into_iter().flat_map(|carried| {
-            let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES).into_iter();
+            let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
+            // OVN takes an answer without a connection for invalid.
+            let all = if self.model.rows.is_some() { rows::beginning(all) } else { all }.into_iter();
             let all = all.filter_map(move |headers| headers.common(whole(&carried)));
             let all = all.filter_map(|headers| {
                 let packets = PacketSet::of(&headers).within(sets, SOURCE, &start.sources)?;
@@ -356,16 +354,11 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn undecided(assert: &Assert) -> Diagnostic {
-    let message = "the assertion can't be decided: the tenant has too many rules to verify";
-    let help = "make the assertion narrower, or split the tenant's rules";
-    Diagnostic::error(Code::AssertionUndecided, assert.span, message).help(help)
-}
-
-fn failed(assert: &Assert, trace: Option<TraceReport>) -> Diagnostic {
+fn failed(assert: &Assert, trace: Option<TraceReport>, picked: &Picked) -> Diagnostic {
     let says = if assert.allowed { "does not pass" } else { "passes" };
     let Some(trace) = trace else {
-        return Diagnostic::error(Code::AssertionFailed, assert.span, "the assertion does not hold");
+        let message = format!("the assertion does not hold: {} {says}", picked.in_words());
+        return Diagnostic::error(Code::AssertionFailed, assert.span, message);
     };
     let message = format!("the assertion does not hold: {} from {} {says}", trace.packet, trace.from);
     let mut diagnostic =

@@ -415,11 +415,11 @@ fn mac_fits(wanted: Option<MacAddress>, mask: Option<MacMask>, inverted: bool, o
 
 /// Returns the variables that have to be equal for two headers to be of one flow. An echo's identifier is always the
 /// same.
-fn pairs(one: [usize; 4], other: [usize; 4], echo: bool) -> Vec<(usize, usize)> {
+pub(super) fn pairs(one: [usize; 4], other: [usize; 4], echo: bool) -> Vec<(usize, usize)> {
     one.into_iter().zip(other).take(if echo { 2 } else { 4 }).collect()
 }
 
-fn rewrite(path: &mut Path, side: Side, address: usize, port: usize, echo: bool) {
+pub(super) fn rewrite(path: &mut Path, side: Side, address: usize, port: usize, echo: bool) {
     let (address_field, port_field) = match side {
         Side::Source => (SOURCE, SOURCE_PORT),
         Side::Destination => (DESTINATION, DESTINATION_PORT),

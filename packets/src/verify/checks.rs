@@ -20,13 +20,16 @@ use super::header::{EVERYTHING, Fragments, Headers, Range};
 use super::model::{Model, Segment};
 use super::packet_set::PacketSet;
 use super::reach::linked_tenants;
-use super::report::{Check, Subject, Verification, Violation};
+use super::report::{Check, Subject, Unproven, Verification, Violation};
+use super::rows;
 use super::walk::{End, Outcome, TooMany};
 use crate::trace::Ending;
 use facts::TenantFacts;
 use midoform_compiler::network::{BridgeIndex, Tenant};
-use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::{Key, SITE};
+use midoform_compiler::topology::kinds::row::schema::Table;
+use midoform_compiler::topology::kinds::{Object, Reference};
+use midoform_compiler::topology::{Entry, Topology};
 
 /// Returns the groups of tenants that are linked to each other; each can be verified on its own.
 pub fn groups(topology: &Topology) -> Vec<BTreeSet<&str>> {
@@ -49,7 +52,7 @@ pub fn check_group(subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification
 
 /// Runs all checks of one group of tenants on several threads; the result is the same for any number of these.
 pub(crate) fn check_group_on(threads: usize, subject: Subject<'_>, group: &BTreeSet<&str>) -> Verification {
-    let model = Model::new(subject.topology, group);
+    let model = Model::new(subject.topology, group, subject.tenants);
     let by_name: BTreeMap<&str, &Tenant> =
         group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut check =
@@ -68,13 +71,14 @@ pub(crate) fn check_group_on(threads: usize, subject: Subject<'_>, group: &BTree
         }
         // These do not depend on what sends.
         check.report.violations.extend(dead::rules_and_routes(&model, tenant));
-        // What sets were that became too large is not known.
-        if model.sets.is_full() {
+        // What sets were that became too large is not known, and rows that sets can't say may do anything.
+        if model.sets.is_full() || model.failure().is_some() {
             check.report.violations.truncate(proven);
             outcome = Err(TooMany);
         }
         if let Err(TooMany) = outcome {
-            check.report.unproven.push((*name).into());
+            let because = model.failure().unwrap_or_else(|| Unproven::TOO_MANY.to_owned());
+            check.report.unproven.push(Unproven { tenant: (*name).into(), because });
         }
     }
     check.report
@@ -83,7 +87,7 @@ pub(crate) fn check_group_on(threads: usize, subject: Subject<'_>, group: &BTree
 /// Returns true if all checks of what a group's tenants send hold, with or without the comparison of its bridges.
 #[cfg(test)]
 pub(crate) fn holds(subject: Subject<'_>, group: &BTreeSet<&str>, compares: bool) -> bool {
-    let model = Model::new(subject.topology, group);
+    let model = Model::new(subject.topology, group, subject.tenants);
     let by_name: BTreeMap<&str, &Tenant> =
         group.iter().filter_map(|name| Some((*name, subject.tenant(name)?))).collect();
     let mut check =
@@ -109,15 +113,15 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
     let mut owners: BTreeMap<(Ipv4Net, u32), &str> = BTreeMap::new();
     let mut found = Vec::new();
     for entry in topology.entries() {
-        let midoform_compiler::topology::kinds::Object::Route(route) = &entry.object else { continue };
+        let Some((router, destination, weight)) = route_of(entry) else { continue };
         let tenant = entry.key.owner();
-        let own = route.router.key().is_some_and(|router| router.owner() == tenant);
+        let own = router.key().is_some_and(|router| router.owner() == tenant);
         if own || tenant == SITE {
             continue;
         }
-        let other = owners.insert((route.destination, route.weight), tenant).filter(|other| *other != tenant);
+        let other = owners.insert((destination, weight), tenant).filter(|other| *other != tenant);
         if let Some(other) = other {
-            let headers = Headers::all(Range::ADDRESSES, Range::network(route.destination));
+            let headers = Headers::all(Range::ADDRESSES, Range::network(destination));
             let both = BTreeSet::from([other, tenant]);
             let show =
                 |headers: &Headers| counterexample::trace(topology, &both, Origin::World, pick(headers));
@@ -126,7 +130,7 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
                 tenant: tenant.into(),
                 message: format!(
                     "the provider router has equal routes to {} for {other} and {tenant}",
-                    route.destination
+                    destination
                 ),
                 source: entry.provenance.clone(),
                 trace: headers.first().and_then(show),
@@ -134,6 +138,18 @@ pub fn check_provider(topology: &Topology) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Returns the router, the destination and the weight of a route.
+fn route_of(entry: &Entry) -> Option<(&Reference, Ipv4Net, u32)> {
+    match &entry.object {
+        Object::Route(route) => Some((&route.router, route.destination, route.weight)),
+        Object::Row(row) if row.table == Table::LogicalRouterStaticRoute => {
+            let destination = rows::network_of(row.text_of("ip_prefix")?).ok()?;
+            Some((&row.holder.as_ref()?.row, destination.trunc(), 0))
+        }
+        _ => None,
+    }
 }
 
 struct GroupCheck<'a> {
@@ -196,7 +212,7 @@ impl<'a> GroupCheck<'a> {
         let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(places.len())));
         let (subject, group, by_name, tenant) = (self.subject, self.group, self.by_name, facts.tenant);
         let work = || {
-            let model = Model::new(subject.topology, group);
+            let model = Model::new(subject.topology, group, subject.tenants);
             let facts = TenantFacts::new(subject, &model, tenant);
             let report = Verification::default();
             let mut check = GroupCheck { subject, model: &model, group, by_name, report };
@@ -235,7 +251,7 @@ impl<'a> GroupCheck<'a> {
         asked: &BTreeMap<BridgeIndex, Vec<Range>>,
     ) -> Result<(), TooMany> {
         // No set is kept from one bridge to the next.
-        self.model.sets.renew();
+        self.model.renew();
         let is_alike = asked.contains_key(&at);
         let asked = asked.get(&at).map_or(&[Range::ADDRESSES][..], Vec::as_slice);
         let headers: Vec<Headers> = asked.iter().flat_map(|to| Headers::all(Range::ADDRESSES, *to)).collect();
@@ -309,6 +325,11 @@ impl<'a> GroupCheck<'a> {
     ) {
         let tenants: BTreeSet<&str> = self.group.iter().copied().chain(other).collect();
         let trace = counterexample::trace(self.subject.topology, &tenants, origin, picked);
+        // What no trace shows is shown by its header.
+        let message = match &trace {
+            Some(_) => message,
+            None => format!("{message}: {}", picked.in_words()),
+        };
         let router = self.subject.topology.get(Key::tenant(&tenant.name).router().as_str());
         let own = router.and_then(|router| router.provenance.clone());
         // A rule of another tenant is not a line of this tenant's spec.

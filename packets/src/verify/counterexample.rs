@@ -9,7 +9,7 @@ use crate::semantics::{Fragment, Frame};
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::values::MacAddress;
+use midoform_compiler::values::{MacAddress, ethertype};
 
 /// One packet of a set, with familiar addresses and ports if the set has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,21 @@ pub(crate) struct Picked {
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
     pub(crate) fragment: Fragment,
+}
+
+impl Picked {
+    /// Describes the packet.
+    pub(crate) fn in_words(&self) -> String {
+        let Picked { frame, source, destination, protocol, source_port, destination_port, .. } = self;
+        let tag = frame.vlan.map(|vlan| format!(" with the tag {vlan}")).unwrap_or_default();
+        match (frame.is_routed(), protocol) {
+            (true, 6) => format!("tcp {source}:{source_port} → {destination}:{destination_port}"),
+            (true, 17) => format!("udp {source}:{source_port} → {destination}:{destination_port}"),
+            (true, 1) => format!("icmp type {source_port} code {destination_port} {source} → {destination}"),
+            (true, other) => format!("protocol {other} {source} → {destination}"),
+            (false, _) => format!("a frame of the EtherType {}{tag}", ethertype::shown(frame.ethertype)),
+        }
+    }
 }
 
 /// Returns the first of these values that is in the range, else the first of the range.

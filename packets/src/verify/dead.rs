@@ -6,6 +6,7 @@ use super::box_index::{BoxIndex, difference};
 use super::header::{Headers, Range, SOURCE};
 use super::model::Model;
 use super::report::{Check, Violation};
+use super::rows;
 use crate::semantics::id_of;
 use crate::semantics::world::Route;
 use midoform_compiler::network::Tenant;
@@ -15,6 +16,10 @@ use midoform_compiler::topology::kinds::Object;
 
 /// Returns the dead rules and routes of one tenant.
 pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violation> {
+    if model.rows.is_some() {
+        let dead = rows::dead::rules(model, &tenant.name).into_iter();
+        return dead.map(|rule| violation(tenant, rule, "the rule")).collect();
+    }
     let mut found = Vec::new();
     for (_, entry) in model.topology.of_tenant(&tenant.name) {
         match &entry.object {

@@ -13,11 +13,13 @@ use uuid::Uuid;
 use super::header::{Headers, Range, rest, united};
 use super::index::{Attached, Index};
 use super::path::Path;
+use super::rows::{self, Places, Rows};
 use super::sets::Sets;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{Frame, entry_of, id_of};
 use midoform_compiler::names::TenantName;
+use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
@@ -72,11 +74,16 @@ pub(crate) struct Model<'t> {
     keeps_rules: bool,
     /// The rules of the spec that may drop replies: stateless ones, and those inside a bridge.
     pub(crate) stateless: BTreeSet<Uuid>,
+    /// OVN's rows, if the topology is of these. Then the world has no device.
+    pub(crate) rows: Option<Rows>,
 }
 
 impl<'t> Model<'t> {
-    /// Makes the model of the tenants with these names.
-    pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>) -> Model<'t> {
+    /// Makes the model of the tenants with these names. `specs` has their specs, as far as these are known.
+    pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>, specs: &[Tenant]) -> Model<'t> {
+        if rows::has_rows(topology) {
+            return Model::of_rows(topology, Places::new(topology, tenants, specs));
+        }
         let mut world = World::of_part(topology, tenants.iter().copied());
         let boundary = boundary(topology, tenants);
         let mut segments = Vec::new();
@@ -87,29 +94,46 @@ impl<'t> Model<'t> {
             }
         }
         let uplinks = uplinks(topology, tenants, &world, &boundary);
+        let index = Arc::new(Index::new(&world, &attached));
+        let stateless = entries(topology, tenants).filter(|entry| drops_replies(entry));
+        let stateless = stateless.filter_map(|entry| id_of(topology, &(&entry.key).into())).collect();
+        let model = Model::of_places(topology, (segments, uplinks), stateless);
+        Model { world, attached, boundary, index, ..model }
+    }
+
+    fn of_rows(topology: &'t Topology, places: Places) -> Model<'t> {
+        let Places { rows, segments, uplinks, stateless } = places;
+        let model = Model::of_places(topology, (segments, uplinks), stateless);
+        Model { rows: Some(rows), ..model }
+    }
+
+    /// Makes a model without devices.
+    fn of_places(
+        topology: &'t Topology,
+        (segments, uplinks): (Vec<Segment>, Vec<Uplink>),
+        stateless: BTreeSet<Uuid>,
+    ) -> Model<'t> {
         let ports = |(at, segment): (usize, &Segment)| [(segment.pod, at), (segment.neighbour, at)];
         let by_port = segments.iter().enumerate().flat_map(ports).collect();
         let by_key = segments.iter().enumerate().map(|(at, segment)| (segment.key.clone(), at)).collect();
         let by_provider_port = uplinks.iter().enumerate().map(|(at, uplink)| (uplink.provider_port, at));
         let by_provider_port = by_provider_port.collect();
-        let index = Arc::new(Index::new(&world, &attached));
-        let stateless = entries(topology, tenants).filter(|entry| drops_replies(entry));
-        let stateless = stateless.filter_map(|entry| id_of(topology, &(&entry.key).into())).collect();
-        let (sets, keeps_rules) = (Rc::default(), false);
+        let world = World::default();
         Model {
             topology,
+            index: Arc::new(Index::new(&world, &[])),
             world,
-            attached,
-            boundary,
+            attached: Vec::new(),
+            boundary: BTreeSet::new(),
             segments,
             uplinks,
             by_port,
             by_key,
             by_provider_port,
-            index,
-            sets,
-            keeps_rules,
+            sets: Rc::default(),
+            keeps_rules: false,
             stateless,
+            rows: None,
         }
     }
 
@@ -140,23 +164,68 @@ impl<'t> Model<'t> {
         }
     }
 
+    /// Sends packets into their path's ingress port, and returns all outcomes.
+    pub(crate) fn follow(&self, path: Path) -> Result<Vec<Outcome>, TooMany> {
+        self.follow_all([path])
+    }
+
+    /// Does the same for several paths. They share what a walk may cost.
+    fn follow_all(&self, paths: impl IntoIterator<Item = Path>) -> Result<Vec<Outcome>, TooMany> {
+        let mut outcomes = Vec::new();
+        match &self.rows {
+            Some(rows) => {
+                let walker = rows.walker(&self.sets, self.keeps_rules, &self.stateless);
+                for path in paths {
+                    outcomes.extend(walker.follow(path)?);
+                }
+            }
+            None => {
+                let walker = self.walker();
+                for path in paths {
+                    outcomes.extend(walker.follow(path)?);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Returns the reason why nothing is proven, if it is another one than the number of rules.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.rows.as_ref().and_then(Rows::failure)
+    }
+
+    /// Forgets the sets of all packets, if they take much memory. No set that was made before may be used again.
+    pub(crate) fn renew(&self) {
+        self.rows.iter().for_each(Rows::forget);
+        self.sets.renew();
+    }
+
+    /// Returns the MAC address of a port.
+    pub(crate) fn port_mac(&self, port: Uuid) -> Option<MacAddress> {
+        match &self.rows {
+            Some(rows) => rows.port_mac(port),
+            None => self.world.port_mac(port),
+        }
+    }
+
     /// Sends packets from a pod of a segment to its gateways, and returns the outcomes.
     pub(crate) fn sent_by_pod(
         &self,
         segment: &Segment,
         headers: &[Headers],
     ) -> Result<Vec<Outcome>, TooMany> {
-        let walker = self.walker();
-        let mut outcomes = Vec::new();
-        for (_, mac) in &segment.gateways {
-            outcomes.extend(walker.send(segment.pod, headers, segment.pod_mac, *mac)?);
-        }
-        Ok(outcomes)
+        let gateways = segment.gateways.iter();
+        let path = |mac: MacAddress| {
+            let path = move |own: &Headers| Path::new(*own, segment.pod, segment.pod_mac, mac);
+            headers.iter().map(path)
+        };
+        self.follow_all(gateways.flat_map(|(_, mac)| path(*mac)))
     }
 
     /// Sends packets from a pod of a segment to another pod there, and returns the outcomes.
     pub(crate) fn inside(&self, segment: &Segment, headers: &[Headers]) -> Result<Vec<Outcome>, TooMany> {
-        self.walker().send(segment.pod, headers, segment.pod_mac, segment.neighbour_mac)
+        let path = |own: &Headers| Path::new(*own, segment.pod, segment.pod_mac, segment.neighbour_mac);
+        self.follow_all(headers.iter().map(path))
     }
 
     /// Sends frames of one kind into a port, to these MAC addresses, and returns the outcomes.
@@ -167,15 +236,11 @@ impl<'t> Model<'t> {
         frame: Frame,
         headers: &[Headers],
     ) -> Result<Vec<Outcome>, TooMany> {
-        let walker = self.walker();
-        let mut outcomes = Vec::new();
-        for destination in destinations {
-            for headers in headers {
-                let path = Path::new(*headers, port, source, *destination);
-                outcomes.extend(walker.follow(path.of_kind(frame))?);
-            }
-        }
-        Ok(outcomes)
+        let path = |destination: &MacAddress| {
+            let destination = *destination;
+            headers.iter().map(move |own| Path::new(*own, port, source, destination).of_kind(frame))
+        };
+        self.follow_all(destinations.iter().flat_map(path))
     }
 
     /// Sends packets into an uplink, and returns the outcomes.
@@ -184,9 +249,10 @@ impl<'t> Model<'t> {
         uplink: &Uplink,
         headers: &[Headers],
     ) -> Result<Vec<Outcome>, TooMany> {
-        let mac = |port: Uuid| self.world.port_mac(port).unwrap_or(MacAddress([0; 6]));
+        let mac = |port: Uuid| self.port_mac(port).unwrap_or(MacAddress([0; 6]));
         let (source, destination) = (mac(uplink.provider_port), mac(uplink.port));
-        self.walker().send(uplink.port, headers, source, destination)
+        let path = |own: &Headers| Path::new(*own, uplink.port, source, destination);
+        self.follow_all(headers.iter().map(path))
     }
 
     /// Returns the segment that a pod's port belongs to.

@@ -27,6 +27,20 @@ pub(crate) enum Flow {
     Return,
 }
 
+/// What connection tracking says of packets on the current device. MidoNet's flows are in [`Flow`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tracking {
+    /// They are not tracked.
+    #[default]
+    None,
+    /// They begin a connection.
+    New,
+    /// They are replies of a connection that was tracked.
+    Reply,
+    /// They belong to no connection, and can't begin one.
+    Invalid,
+}
+
 /// A set of packets on one path through the devices.
 ///
 /// Every field of the header names a variable. The first four are the fields as they were sent: the set has the packets
@@ -46,6 +60,7 @@ pub(crate) struct Path {
     pub(crate) source_mac: MacAddress,
     pub(crate) destination_mac: MacAddress,
     pub(crate) flow: Flow,
+    pub(crate) tracking: Tracking,
     /// The port that they entered the network by.
     pub(crate) ingress: Uuid,
     /// The number of ports that they have entered.
@@ -104,6 +119,7 @@ impl Path {
             source_mac,
             destination_mac,
             flow: Flow::Forward,
+            tracking: Tracking::None,
             ingress: from,
             devices: 0,
             traversed: Vec::new(),
@@ -357,7 +373,7 @@ impl Path {
     fn compare(&self, other: &Path) -> Ordering {
         let of = |path: &Path| {
             let Path { protocols, fragments, header, flow, ingress, devices, .. } = *path;
-            let flags = (path.tracked, path.rewritten, path.approximate);
+            let flags = (path.tracked, path.rewritten, path.approximate, path.tracking);
             (protocols, fragments, header, flow, ingress, devices, flags)
         };
         let macs = |path: &Path| (path.frame, path.source_mac, path.destination_mac);
@@ -417,6 +433,7 @@ impl Path {
             path.header = [destination, source, zero, zero];
         }
         path.flow = if self.tracked { Flow::Return } else { Flow::Forward };
+        path.tracking = Tracking::None;
         (path.source_mac, path.destination_mac) = (source_mac, destination_mac);
         (path.ingress, path.devices, path.tracked) = (from, 0, false);
         path.traversed.clear();

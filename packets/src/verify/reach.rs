@@ -7,18 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::trace::bridge_name;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::plan::reachability::{ConnectionEnd, Now, Reachability};
-use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::key::view::{KeyView, RuleKey, TenantKey};
+use midoform_compiler::topology::key::view::{BridgeKey, KeyView, RuleKey, TenantKey};
+use midoform_compiler::topology::key::{Key, SITE};
 use uuid::Uuid;
 
 use super::box_index::BoxIndex;
 use super::header::{DESTINATION, Fragments, Headers, Range, rest, united};
 use super::model::{Model, Segment};
 use super::packet_set::{self, PacketSet, difference};
+use super::rows;
 use super::sets::Sets;
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};
 use midoform_compiler::source::Provenance;
+use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Bridge, Object, Reference, Router, RuleAction};
 use midoform_compiler::topology::{Entry, Topology};
 
@@ -96,6 +98,10 @@ fn differs(before: &Topology, after: &Topology, tenant: &str) -> bool {
 }
 
 fn decides(entry: &Entry) -> bool {
+    if let Object::Row(row) = &entry.object {
+        return !matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Pod(..)))
+            && row.table != Table::GatewayChassis;
+    }
     !matches!(
         entry.object,
         Object::Chain(_) | Object::HostInterfacePort(_) | Object::TunnelZone(_) | Object::TunnelZoneHost(_)
@@ -128,6 +134,14 @@ fn has_openings(topology: &Topology, tenant: &str) -> bool {
                 || matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Rule(_, RuleKey::Open { .. })))
         }
         Object::RouterPort(_) => peer_of(&entry.key).is_some(),
+        Object::Row(row) => match row.table {
+            Table::LoadBalancer => true,
+            Table::LogicalRouterPort => peer_of(&entry.key).is_some(),
+            // A network that the provider router has a route to.
+            _ => {
+                matches!(entry.key.view(), KeyView::Tenant(_, TenantKey::Bridge(_, BridgeKey::ProviderRoute)))
+            }
+        },
         _ => false,
     };
     topology.of_tenant(tenant).any(|(_, entry)| leads_in(entry))
@@ -145,6 +159,12 @@ pub(crate) fn linked_tenants<'t>(topology: &'t Topology, tenant: &str) -> BTreeS
         for (_, entry) in topology.of_tenant(name) {
             let links = match &entry.object {
                 Object::PortLink(link) => vec![&link.port, &link.peer],
+                Object::Row(row) => {
+                    let other =
+                        rows::linked_tenant(entry, row).and_then(|name| topology.of_tenant(name).next());
+                    waiting.extend(other.map(|(_, entry)| entry.key.owner()).filter(|name| *name != SITE));
+                    continue;
+                }
                 // The link object may be the other's.
                 Object::RouterPort(_) => {
                     let other = peer_of(&entry.key).and_then(|other| topology.of_tenant(other).next());
@@ -157,7 +177,7 @@ pub(crate) fn linked_tenants<'t>(topology: &'t Topology, tenant: &str) -> BTreeS
                 .into_iter()
                 .filter_map(Reference::key)
                 .map(midoform_compiler::topology::key::Key::owner);
-            waiting.extend(tenants.filter(|tenant| *tenant != midoform_compiler::topology::key::SITE));
+            waiting.extend(tenants.filter(|tenant| *tenant != SITE));
         }
     }
     found
@@ -171,8 +191,8 @@ fn compare_together(
     reachability: &mut Reachability,
 ) {
     let not_compared = || together.iter().copied().map(TenantName::from);
-    let old_model = Model::new(before, together).keeping_rules();
-    let new_model = Model::new(after, together).keeping_rules().with_sets_of(&old_model);
+    let old_model = Model::new(before, together, &[]).keeping_rules();
+    let new_model = Model::new(after, together, &[]).keeping_rules().with_sets_of(&old_model);
     // Of new tenants only the traffic with others is reported: a tenant alone has none that its pods send.
     let sends = !whole.is_empty() || together.len() > 1;
     if sends && new_model.segments.len().max(old_model.segments.len()) > MOST_BRIDGES {
@@ -256,6 +276,10 @@ fn is_wanted((from, to): &Pair, whole: &BTreeSet<&str>, border: &BTreeSet<&str>)
 /// Returns the line of a rule that comes from the spec; the layout's own rules have no line to show.
 fn user_rule(model: &Model<'_>, rule: Uuid) -> Option<Provenance> {
     let entry = model.entry(rule)?;
+    if let Object::Row(row) = &entry.object {
+        let is_from_spec = row.table == Table::LoadBalancer || rows::rule_of(entry).is_some();
+        return is_from_spec.then(|| entry.provenance.clone()).flatten();
+    }
     let KeyView::Tenant(_, TenantKey::Rule(_, rule)) = entry.key.view() else { return None };
     let is_from_spec = matches!(
         rule,
@@ -287,7 +311,7 @@ impl Matrix {
         let mut matrix = Matrix::default();
         for segment in model.segments.iter().filter(|_| pods) {
             let from = end_at(&segment.key);
-            let own: Vec<Headers> = own_sources(segment);
+            let own: Vec<Headers> = own_sources(model, segment);
             matrix.add(model, &from, model.sent_by_pod(segment, &own)?);
             matrix.add(model, &from, model.inside(segment, &to_pods(segment, &own))?);
         }
@@ -327,10 +351,12 @@ fn whole(headers: Headers) -> Option<Headers> {
     (!fragments.is_empty()).then_some(Headers { fragments, ..headers })
 }
 
-/// Returns the packets that a pod sends with an address of its own network.
-pub(crate) fn own_sources(segment: &Segment) -> Vec<Headers> {
+/// Returns the packets that a pod sends with an address of its own network. On OVN they are those that may begin a connection: an
+/// answer without one is invalid there.
+pub(crate) fn own_sources(model: &Model<'_>, segment: &Segment) -> Vec<Headers> {
     let all = segment.pods.iter().flat_map(|range| Headers::all(*range, Range::ADDRESSES));
-    all.filter_map(whole).collect()
+    let all = all.filter_map(whole).collect();
+    if model.rows.is_some() { rows::beginning(all) } else { all }
 }
 
 /// Returns those of these packets that are sent to other pods of the segment.

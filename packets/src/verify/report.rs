@@ -98,8 +98,22 @@ pub struct Violation {
 pub struct Verification {
     /// A violation of a check.
     pub violations: Vec<Violation>,
-    /// Tenants with too many rules to verify: nothing is proven about them.
-    pub unproven: Vec<TenantName>,
+    /// Tenants about which nothing is proven.
+    pub unproven: Vec<Unproven>,
+}
+
+/// A tenant about which nothing is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unproven {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// The reason, in words that follow the tenant's name and a colon.
+    pub because: String,
+}
+
+impl Unproven {
+    /// The reason that the verifier would need too long.
+    pub(crate) const TOO_MANY: &str = "it has too many rules to verify";
 }
 
 /// The network that is verified.

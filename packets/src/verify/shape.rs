@@ -6,7 +6,7 @@
 //! that are alike, with the same sizes, leave equally many addresses between a set and those in it. So there is a
 //! permutation of all addresses that takes each set of the one group to the set with the same number of the other.
 //!
-//! MidoNet only tests whether addresses lie in such a set or are equal, and chooses some of a set; lengths of prefixes,
+//! MidoNet and OVN only test whether addresses lie in such a set or are equal, and choose some of a set; lengths of prefixes,
 //! which decide between routes, follow from sizes. MAC addresses are made up for ports, each its own, and rules that
 //! match one have no shape. So the permutation takes every packet's path through the one group to a path through the
 //! other, rule by rule, and every check, which uses the same sets, to the same check: a packet that violates a check in
@@ -16,6 +16,9 @@
 //! Everything that the checks read of an object or a tenant has to be in its shape. The patterns here name every
 //! field, so that a new one is not forgotten.
 
+mod rows;
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -23,13 +26,14 @@ use ipnet::Ipv4Net;
 
 use super::header::Range;
 use super::report::Subject;
+use super::rows::{NO_HOSTS, has_rows};
 use midoform_compiler::network;
 use midoform_compiler::network::{RouteTarget, Selector};
 use midoform_compiler::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::{
-    BridgePort, Condition, Device, FlowAction, FragmentPolicy, HostInterfacePort, NatTarget, NextHop, Object,
-    PortGroupPort, PortLink, Reference, Route, RouterPort, Rule, RuleAction,
+    BridgePort, Device, HostInterfacePort, NextHop, Object, PortGroupPort, PortLink, Reference, Route,
+    RouterPort,
 };
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::{MacAddress, PortRange};
@@ -55,6 +59,11 @@ fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     let members: Vec<Vec<&Entry>> = members.collect();
     let mut writer = Writer::new(subject.topology, names, &members);
     writer.addresses(Range::ADDRESSES);
+    if has_rows(subject.topology) {
+        // OVN tells these apart.
+        NO_HOSTS.iter().for_each(|range| writer.addresses(*range));
+        writer.address(Ipv4Addr::UNSPECIFIED);
+    }
     writer.all(subject.links, |writer, pool| writer.network(*pool));
     for (tenant, entries) in members.iter().enumerate() {
         writer.all(entries, |writer, entry| writer.entry(tenant, entry));
@@ -79,6 +88,10 @@ struct Writer<'a> {
     sets: BTreeMap<Range, u32>,
     /// Objects outside the group: only their identity matters.
     outside: BTreeMap<&'a Reference, u32>,
+    /// The names of rows, each with its tenant and its place among that tenant's entries.
+    named: BTreeMap<&'a str, (usize, usize)>,
+    /// The MAC addresses of rows, with their numbers.
+    macs: BTreeMap<MacAddress, u32>,
     /// True if the group has an object that can't be compared.
     unlike: bool,
 }
@@ -86,7 +99,13 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(topology: &'a Topology, names: &'a [&'a str], members: &'a [Vec<&'a Entry>]) -> Writer<'a> {
         let (sets, outside) = (BTreeMap::new(), BTreeMap::new());
-        Writer { topology, names, members, bytes: Vec::new(), sets, outside, unlike: false }
+        let places = members.iter().enumerate().flat_map(|(tenant, entries)| {
+            entries.iter().enumerate().map(move |(at, entry)| (*entry, (tenant, at)))
+        });
+        let name = |entry: &'a Entry| entry.object.row().and_then(|row| row.text_of("name"));
+        let named = places.filter_map(|(entry, place)| Some((name(entry)?, place))).collect();
+        let (bytes, macs) = (Vec::new(), BTreeMap::new());
+        Writer { topology, names, members, bytes, sets, outside, named, macs, unlike: false }
     }
 
     fn tag(&mut self, tag: u8) {
@@ -137,7 +156,7 @@ impl<'a> Writer<'a> {
     /// make no difference: no packet has a MAC address that people chose.
     fn mac(&mut self, mac: MacAddress) {
         let MacAddress([first, family, ..]) = mac;
-        self.unlike |= first == 2 && matches!(family, 0 | 0xaa | 0xfd | 0xfe);
+        self.unlike |= first == 2 && matches!(family, 0 | 0xaa | 0xab | 0xfd | 0xfe);
     }
 
     fn reference(&mut self, reference: &'a Reference) {
@@ -180,8 +199,8 @@ impl<'a> Writer<'a> {
 
     fn object(&mut self, object: &'a Object) {
         match object {
-            // Proofs are about MidoNet's objects.
-            Object::TunnelZone(_) | Object::TunnelZoneHost(_) | Object::Row(_) => self.tag(1),
+            Object::TunnelZone(_) | Object::TunnelZoneHost(_) => self.tag(1),
+            Object::Row(row) => self.row(row),
             Object::Chain(_) => self.tag(2),
             Object::Router(device) => {
                 self.tag(3);
@@ -258,101 +277,6 @@ impl<'a> Writer<'a> {
             NextHop::BlackHole => self.tag(2),
             NextHop::Reject => self.tag(3),
         }
-    }
-
-    fn rule(&mut self, rule: &'a Rule) {
-        let Rule { chain, position, condition, action } = rule;
-        self.tag(9);
-        self.reference(chain);
-        self.number(*position);
-        self.condition(condition);
-        match action {
-            RuleAction::Accept => self.tag(1),
-            RuleAction::Drop => self.tag(2),
-            RuleAction::Reject => self.tag(3),
-            RuleAction::Return => self.tag(4),
-            RuleAction::Jump { chain, chain_name: _ } => {
-                self.tag(5);
-                self.reference(chain);
-            }
-            RuleAction::SourceNat(target, flow) => self.translation(6, Some(*target), *flow),
-            RuleAction::DestinationNat(target, flow) => self.translation(7, Some(*target), *flow),
-            RuleAction::ReverseSourceNat(flow) => self.translation(8, None, *flow),
-            RuleAction::ReverseDestinationNat(flow) => self.translation(9, None, *flow),
-        }
-    }
-
-    fn translation(&mut self, tag: u8, target: Option<NatTarget>, flow: FlowAction) {
-        self.tag(tag);
-        if let Some(NatTarget { first, last, ports }) = target {
-            self.addresses(Range { first: first.into(), last: u32::from(last).max(first.into()) });
-            self.ports(ports);
-        }
-        self.tag(match flow {
-            FlowAction::Accept => 1,
-            FlowAction::Continue => 2,
-            FlowAction::Return => 3,
-        });
-    }
-
-    fn condition(&mut self, condition: &'a Condition) {
-        let Condition {
-            in_ports,
-            not_in_ports,
-            out_ports,
-            not_out_ports,
-            source,
-            not_source,
-            destination,
-            not_destination,
-            ethertype,
-            not_ethertype,
-            untagged,
-            source_mac,
-            not_source_mac,
-            protocol,
-            source_ports,
-            destination_ports,
-            return_flow,
-            forward_flow,
-            fragments,
-            unspoken,
-            others,
-        } = condition;
-        for (name, field) in others {
-            self.bytes.extend(format!("{name} {field:?};").into_bytes());
-        }
-        self.all(in_ports, Writer::reference);
-        self.all(out_ports, Writer::reference);
-        for flag in [
-            not_in_ports,
-            not_out_ports,
-            not_source,
-            not_destination,
-            not_source_mac,
-            not_ethertype,
-            untagged,
-            return_flow,
-            forward_flow,
-            unspoken,
-        ] {
-            self.tag((*flag).into());
-        }
-        self.maybe(*source, Writer::network);
-        self.maybe(*destination, Writer::network);
-        self.maybe(*ethertype, |writer, kind| writer.number(kind.into()));
-        self.maybe(*source_mac, Writer::mac);
-        self.maybe(*protocol, Writer::tag);
-        self.maybe(*source_ports, Writer::ports);
-        self.maybe(*destination_ports, Writer::ports);
-        self.maybe(*fragments, |writer, policy| {
-            writer.tag(match policy {
-                FragmentPolicy::Any => 1,
-                FragmentPolicy::Header => 2,
-                FragmentPolicy::Nonheader => 3,
-                FragmentPolicy::Unfragmented => 4,
-            });
-        });
     }
 
     fn tenant(&mut self, tenant: &'a network::Tenant) {

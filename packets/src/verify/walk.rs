@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::header::{DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE_PORT};
+use super::header::{DESTINATION, DESTINATION_PORT, Protocols, Range, SOURCE_PORT};
 use super::index::{Attached, Index, Position, station_port};
 use super::path::Path;
 use super::sets::Sets;
 use crate::semantics::world::{Device, Port, World};
 use crate::semantics::{ARP_REQUEST, BROADCAST, MOST_DEVICES};
-use midoform_compiler::values::MacAddress;
 
 /// The end of the packets of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,21 +99,6 @@ impl Walker<'_> {
     /// Returns true if there were too many paths to follow them all.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.budget.get() == 0 || self.sets.is_full()
-    }
-
-    /// Sends packets with these headers into a port, and returns all outcomes.
-    pub(crate) fn send(
-        &self,
-        from: Uuid,
-        headers: &[Headers],
-        source_mac: MacAddress,
-        destination_mac: MacAddress,
-    ) -> Result<Vec<Outcome>, TooMany> {
-        let mut outcomes = Vec::new();
-        for headers in headers {
-            outcomes.extend(self.follow(Path::new(*headers, from, source_mac, destination_mac))?);
-        }
-        Ok(outcomes)
     }
 
     /// Sends packets into their path's ingress port, and returns all outcomes.

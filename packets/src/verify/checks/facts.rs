@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::verify::box_index::BoxIndex;
-use crate::verify::header::{DESTINATION, EVERYTHING, Range, rest, united};
+use crate::verify::header::{DESTINATION, EVERYTHING, Range, common, rest, united};
 use crate::verify::model::{Model, Segment};
 use crate::verify::report::Subject;
+use crate::verify::rows;
 use crate::verify::spec_rules::SpecRules;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
-use midoform_compiler::spec::{Action, Egress};
+use midoform_compiler::spec::{Action, AntiSpoof, Egress};
 use midoform_compiler::topology::key::Key;
 
 /// A tenant, and what follows from its spec for all of its segments.
@@ -80,7 +81,11 @@ impl<'a> TenantFacts<'a> {
             exposed: exposed.into_iter().map(|(at, public)| (at, united(public))).collect(),
             sources: united(sources_outside(tenant)),
             closing: closing.map(|rule| &*rule.name).collect(),
-            world: world_of(subject, tenant),
+            world: match model.rows {
+                // OVN's routers pass no packets to these.
+                Some(_) => common(&world_of(subject, tenant), &rest(Range::ADDRESSES, &rows::NO_HOSTS)),
+                None => world_of(subject, tenant),
+            },
             links: pools.iter().flat_map(|pool| rest(*pool, &own)).collect(),
             networks: BoxIndex::new(segments.iter().flat_map(network)),
             segments,
@@ -100,6 +105,20 @@ impl<'a> TenantFacts<'a> {
     /// Returns the public addresses of a bridge's exposed ports: sorted, disjoint ranges.
     pub(super) fn exposed(&self, at: BridgeIndex) -> &[Range] {
         self.exposed.get(&at).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the sources from which nothing comes by the uplink on OVN: those of no host, the routers' own, and where the spec checks
+    /// sources the networks that it routes and those of peers.
+    pub(super) fn no_sources_outside(&self) -> Vec<Range> {
+        let tenant = self.tenant;
+        let links = tenant.peers.iter().map(|peer| peer.link.network).chain([tenant.link.network]);
+        let mut found: Vec<Range> = links.map(Range::network).chain(rows::NO_HOSTS).collect();
+        if tenant.anti_spoof != AntiSpoof::None {
+            found.extend(&self.routed);
+            let peers = tenant.peers.iter().flat_map(|peer| &peer.networks);
+            found.extend(peers.map(|network| Range::network(*network)));
+        }
+        found
     }
 
     /// Returns the bridges with some of these destinations: sorted ranges.

@@ -9,9 +9,11 @@ use crate::semantics::world::Rule;
 use crate::semantics::{BROADCAST, Frame, id_of};
 use crate::trace::bridge_name;
 use crate::verify::counterexample::{Origin, Picked, pick};
-use crate::verify::header::{DESTINATION, Headers, Range, rest, united};
+use crate::verify::header::{DESTINATION, Headers, Protocols, Range, rest, united};
 use crate::verify::model::Segment;
+use crate::verify::packet_set::difference;
 use crate::verify::report::Check;
+use crate::verify::rows::{self, ICMP6};
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::{Port, Tenant};
 use midoform_compiler::spec::{AntiSpoof, Profile};
@@ -29,8 +31,11 @@ const FOREIGN_MAC: MacAddress = MacAddress([0x02, 0x98, 0, 0, 0, 0x66]);
 
 /// Returns the first outcome of frames that arrive somewhere.
 fn arrived(outcomes: &[Outcome]) -> Option<&Outcome> {
-    let is_there = |end: &End| matches!(end, End::Delivered(_) | End::Left(_) | End::Consumed(_));
-    outcomes.iter().find(|outcome| is_there(&outcome.end))
+    outcomes.iter().find(|outcome| has_arrived(&outcome.end))
+}
+
+fn has_arrived(end: &End) -> bool {
+    matches!(end, End::Delivered(_) | End::Left(_) | End::Consumed(_))
 }
 
 impl GroupCheck<'_> {
@@ -48,7 +53,7 @@ impl GroupCheck<'_> {
     /// only where a rule closes something inside the bridge.
     fn other_ethertypes(&mut self, facts: &TenantFacts<'_>, segment: &Segment) -> Result<(), TooMany> {
         let (tenant, rules) = (facts.tenant, self.rules_of(segment));
-        if tenant.profile != Profile::Strict && !self.closes(facts, rules) {
+        if tenant.profile != Profile::Strict && !self.closes(facts, segment, rules) {
             return Ok(());
         }
         let named: BTreeSet<u16> =
@@ -57,8 +62,12 @@ impl GroupCheck<'_> {
         let kinds = kinds.filter(|kind| ![ethertype::IPV4, ethertype::ARP].contains(kind));
         let kinds: Vec<u16> = kinds.filter(|kind| !tenant.ethertypes.contains(kind)).collect();
         for kind in kinds {
-            let outcomes =
-                self.sent(segment, Frame::of(kind), &[Headers::frames(Range::ADDRESSES, Range::ADDRESSES)])?;
+            let mut headers = Headers::frames(Range::ADDRESSES, Range::ADDRESSES);
+            if self.model.rows.is_some() && kind == ethertype::IPV6 {
+                // OVN lets IPv6 find its neighbours before any list.
+                headers.protocols = headers.protocols.without(Protocols::of(&[ICMP6]));
+            }
+            let outcomes = self.sent(segment, Frame::of(kind), &[headers])?;
             if arrived(&outcomes).is_some() {
                 let message = format!(
                     "frames of other EtherTypes than IPv4 and ARP, such as {}, pass {}, whatever the rules say",
@@ -154,6 +163,9 @@ impl GroupCheck<'_> {
     ) -> Result<Option<(&'static str, Picked)>, TooMany> {
         let own = Range::address(port.address);
         let routed = facts.routed_via(port.bridge, port.address).iter().copied().chain([own]);
+        let routed = united(routed.collect());
+        // OVN's port security has one list of addresses, for ARP as well.
+        let claimable = if self.model.rows.is_some() { routed.clone() } else { vec![own] };
         let foreign = |own: &[Range], ipv4: bool| {
             let sources = rest(Range::ADDRESSES, own).into_iter();
             let headers = sources.flat_map(|source| match ipv4 {
@@ -165,16 +177,20 @@ impl GroupCheck<'_> {
         let all = [Headers::frames(Range::ADDRESSES, Range::ADDRESSES)];
         let (arp, other) = (Frame::of(ethertype::ARP), "with another MAC address");
         let cases = [
-            (Frame::IPV4, port.mac, foreign(&united(routed.collect()), true), "with another source address"),
-            (arp, port.mac, foreign(&[own], false), "ARP that claims another address"),
+            (Frame::IPV4, port.mac, foreign(&routed, true), "with another source address"),
+            (arp, port.mac, foreign(&claimable, false), "ARP that claims another address"),
             (Frame::IPV4, FOREIGN_MAC, Headers::all(Range::ADDRESSES, Range::ADDRESSES), other),
             (arp, FOREIGN_MAC, all.to_vec(), other),
         ];
         for (frame, mac, headers, what) in cases {
             let outcomes = self.model.frames((id, mac), &targets(segment), frame, &headers)?;
-            if let Some(outcome) = arrived(&outcomes) {
-                let picked =
-                    Picked { frame, source_mac: Some(mac), ..pick(&self.shown(outcome.path.sent())) };
+            let excused = if frame == Frame::IPV4 && mac == port.mac { self.excused() } else { Vec::new() };
+            let arrived = outcomes.iter().filter(|outcome| has_arrived(&outcome.end));
+            let mut forged = arrived.flat_map(|outcome| {
+                difference(&self.model.sets, vec![outcome.path.sent()], &excused).into_iter()
+            });
+            if let Some(packets) = forged.next() {
+                let picked = Picked { frame, source_mac: Some(mac), ..pick(&self.shown(packets)) };
                 return Ok(Some((what, picked)));
             }
         }
@@ -195,7 +211,13 @@ impl GroupCheck<'_> {
     }
 
     /// Returns true if a rule of the spec drops or rejects traffic inside the bridge.
-    fn closes(&self, facts: &TenantFacts<'_>, rules: &[Rule]) -> bool {
+    fn closes(&self, facts: &TenantFacts<'_>, segment: &Segment, rules: &[Rule]) -> bool {
+        if self.model.rows.is_some() {
+            let prefix = format!("{}/acl/to/inside/", segment.key);
+            let own = self.model.topology.of_tenant(segment.key.owner()).map(|(_, entry)| entry);
+            let mut inside = own.filter(|entry| entry.key.as_str().starts_with(&prefix));
+            return inside.any(|entry| rows::rule_of(entry).is_some_and(|name| facts.closing.contains(name)));
+        }
         let of_spec = |rule: &Rule| {
             let key = self.model.entry(rule.id).map(|entry| entry.key.view());
             match key {

@@ -5,8 +5,10 @@ use crate::trace::bridge_name;
 use crate::verify::counterexample::{Origin, pick};
 use crate::verify::header::{DESTINATION, Range, SOURCE, rest, united};
 use crate::verify::model::Segment;
+use crate::verify::packet_set::{PacketSet, difference};
 use crate::verify::path::Path;
 use crate::verify::report::Check;
+use crate::verify::rows;
 use crate::verify::walk::End;
 use midoform_compiler::network::{BridgeIndex, Tenant};
 use midoform_compiler::topology::key::view::{KeyView, TenantKey};
@@ -95,6 +97,11 @@ impl<'a> GroupCheck<'a> {
         (first, std::net::Ipv4Addr::from(first).to_string(), None)
     }
 
+    /// Returns the packets that may pass with a foreign source address: a question for an address (DHCP), on OVN.
+    pub(super) fn excused(&self) -> Vec<PacketSet> {
+        self.model.rows.iter().map(|_| rows::asking_for_an_address()).collect()
+    }
+
     /// Checks that packets with foreign source addresses are dropped: not of the bridge's network, and not routed by
     /// it.
     pub(super) fn spoofing(&mut self, facts: &TenantFacts<'_>, sent: &Sent<'_>) {
@@ -109,7 +116,9 @@ impl<'a> GroupCheck<'a> {
                 continue;
             }
             let sets = &self.model.sets;
-            let Some(foreign) = outcome.path.sent().outside(sets, SOURCE, &own) else {
+            let foreign = outcome.path.sent().outside(sets, SOURCE, &own);
+            let foreign = difference(sets, foreign.into_iter().collect(), &self.excused());
+            let Some(foreign) = foreign.first().copied() else {
                 continue;
             };
             let known = foreign.within(sets, SOURCE, &[Range::address(FOREIGN)]);

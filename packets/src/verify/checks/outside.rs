@@ -5,7 +5,7 @@ use crate::trace::bridge_name;
 use crate::verify::box_index::BoxIndex;
 use crate::verify::counterexample::Origin;
 use crate::verify::header::{
-    DESTINATION, DESTINATION_PORT, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest,
+    DESTINATION, DESTINATION_PORT, EVERYTHING, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest,
 };
 use crate::verify::model::Uplink;
 use crate::verify::packet_set::{PacketSet, difference};
@@ -14,8 +14,8 @@ use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
 use crate::verify::spec_rules::{self, Asked};
 use crate::verify::walk::{End, Outcome, TooMany};
-use midoform_compiler::network::Tenant;
-use midoform_compiler::spec::Egress;
+use midoform_compiler::network::{Expose, Tenant};
+use midoform_compiler::spec::{Egress, Profile};
 
 impl GroupCheck<'_> {
     /// Checks the traffic from a bridge to the world.
@@ -40,7 +40,7 @@ impl GroupCheck<'_> {
             self.violation(Check::Outside, tenant, message, origin, packets);
         }
         let world = common(&facts.world, sent.asked);
-        let wanted = own_sources(sent.segment).into_iter().flat_map(connections);
+        let wanted = own_sources(self.model, sent.segment).into_iter().flat_map(connections);
         let wanted: Vec<Asked> = wanted.filter_map(|own| Asked::to(sets, own, &world)).collect();
         let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::World);
         let said = facts.rules.allowed(sets, ends, &wanted);
@@ -53,7 +53,7 @@ impl GroupCheck<'_> {
         let lost = left().find_map(|outcome| {
             let End::Left(provider_port) = outcome.end else { return None };
             let uplink = self.model.uplink_of(provider_port)?;
-            let mac = |port| self.model.world.port_mac(port);
+            let mac = |port| self.model.port_mac(port);
             let start = (uplink.port, mac(provider_port)?, mac(uplink.port)?);
             self.lost(outcome, start, sent.segment, &facts.world).transpose()
         });
@@ -75,7 +75,11 @@ impl GroupCheck<'_> {
     /// Checks the traffic that enters by the uplink, from the world or any other tenant.
     pub(super) fn entry_points(&mut self, facts: &TenantFacts<'_>, uplink: &Uplink, outcomes: &[Outcome]) {
         let (tenant, sets) = (facts.tenant, &self.model.sets);
-        let open = spec_rules::entry_points(tenant);
+        let mut open = spec_rules::entry_points(tenant);
+        if self.model.rows.is_some() && tenant.profile == Profile::Strict && tenant.egress == Egress::None {
+            // OVN's switches know no public address behind the translation.
+            open.extend(tenant.exposes.iter().map(exposed_target));
+        }
         let index = BoxIndex::of(&open);
         for outcome in outcomes {
             let Some(reached) = self.segment_at(&outcome.end) else { continue };
@@ -107,6 +111,13 @@ impl GroupCheck<'_> {
         }
         self.exposed(facts, outcomes);
     }
+}
+
+/// Returns the packets to the own address of an exposed port's pod.
+fn exposed_target(expose: &Expose) -> Headers {
+    let all = Headers { protocols: Protocols::of(&[expose.protocol]), ..EVERYTHING };
+    all.with(DESTINATION, Range::address(expose.address))
+        .with(DESTINATION_PORT, Range::one(expose.target_port.into()))
 }
 
 /// Returns the TCP packets, UDP packets and echo requests of a set: they have replies, and are translated.

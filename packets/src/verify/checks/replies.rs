@@ -41,9 +41,8 @@ impl GroupCheck<'_> {
         to: &Segment,
         destinations: &[Range],
     ) -> Result<Option<PacketSet>, TooMany> {
-        let walker = self.model.walker();
         for path in answered(&self.model.sets, outcome, &to.pods, destinations) {
-            for back in walker.follow(path.reply(port, own, next))? {
+            for back in self.model.follow(path.reply(port, own, next))? {
                 // A reply from another address than the one that was asked is none.
                 let home = matches!(&back.end, End::Delivered(ports) if ports.contains(&to.pod))
                     && back.path.is_from_the_asked();

@@ -84,7 +84,7 @@ impl GroupCheck<'_> {
             false => target.pods.iter().flat_map(|range| rest(*range, &facts.routed)).collect(),
         };
         let pods = common(&pods, sent.asked);
-        let own = own_sources(sent.segment).into_iter();
+        let own = own_sources(self.model, sent.segment).into_iter();
         let asked: Vec<Asked> = own.filter_map(|own| Asked::to(sets, own, &pods)).collect();
         let ends = (spec_rules::End::Bridge(sent.at), spec_rules::End::Bridge(to));
         let said = facts.rules.allowed(sets, ends, &asked);
@@ -123,7 +123,11 @@ impl GroupCheck<'_> {
     pub(super) fn exposed(&mut self, facts: &TenantFacts<'_>, outcomes: &[Outcome]) {
         let (tenant, sets) = (facts.tenant, &self.model.sets);
         let networks = tenant.bridges.iter().map(|bridge| Range::network(bridge.cidr));
-        let outside = rest(Range::ADDRESSES, &header::united(networks.collect()));
+        let mut inside: Vec<Range> = networks.collect();
+        if self.model.rows.is_some() {
+            inside.extend(facts.no_sources_outside());
+        }
+        let outside = rest(Range::ADDRESSES, &header::united(inside));
         let arrived: Vec<&Outcome> =
             outcomes.iter().filter(|outcome| self.segment_at(&outcome.end).is_some()).collect();
         let index = BoxIndex::new(arrived.iter().map(|outcome| outcome.path.around()).enumerate());

@@ -366,12 +366,8 @@ fn sent(seed: u64, size: Size, senders: usize, budget: usize) -> Vec<Result<Vec<
     let attached = attached(&random.stations);
     let sets = Sets::default();
     let send = |(station, mac): &(Station, MacAddress), headers: Headers| {
-        walker((&random.world, &attached, &sets), size, budget).send(
-            station.port,
-            &[headers],
-            station.mac,
-            *mac,
-        )
+        let path = Path::new(headers, station.port, station.mac, *mac);
+        walker((&random.world, &attached, &sets), size, budget).follow(path)
     };
     let all = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
     senders.iter().flat_map(|sender| all.iter().map(move |headers| send(sender, *headers))).collect()

@@ -209,7 +209,7 @@ fn bridges_without_rules_of_their_own_send_to_few_destinations() {
     let asked = |tenant: String| -> BTreeMap<BridgeIndex, Vec<Range>> {
         let compiled = compiled(&[tenant]);
         let groups = groups(&compiled.topology);
-        let model = Model::new(&compiled.topology, &groups[0]);
+        let model = Model::new(&compiled.topology, &groups[0], &[]);
         destinations(&model, Routers::new(&model).as_ref(), &compiled.tenants[0], &[])
     };
     let plain = asked(bridges("t", 50, 1));

@@ -5,4 +5,5 @@ mod alike_bridges;
 mod random;
 mod random_faults;
 mod random_specs;
+mod rows;
 mod sets;

@@ -127,7 +127,7 @@ fn end_of(world: &World, outcome: &Outcome) -> Place {
 /// Sends packets from pods to other networks and from outside, both ways; returns how many were compared.
 fn compare(compiled: &Compiled, dice: &mut Dice) -> Result<usize, TestCaseError> {
     let group = BTreeSet::from(["t"]);
-    let model = Model::new(&compiled.topology, &group);
+    let model = Model::new(&compiled.topology, &group, &[]);
     let everything = Headers::all(Range::ADDRESSES, Range::ADDRESSES);
     let mut compared = 0;
     for segment in &model.segments {
@@ -225,7 +225,7 @@ proptest! {
     fn the_dead_rules_are_those_that_a_walk_from_rule_to_rule_never_matches(seed: u64) {
         let Some(compiled) = compiled(&mut Dice::new(seed)) else { return Ok(()) };
         let groups = groups(&compiled.topology);
-        let model = Model::new(&compiled.topology, &groups[0]);
+        let model = Model::new(&compiled.topology, &groups[0], &[]);
         let alive = alive(&model);
         let rules = model.world.chains.values().flatten();
         let keys = rules.filter_map(|rule| Some((rule.id, &model.entry(rule.id)?.key)));

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Refusal;
+use super::connection::Refusal;
 
 /// The length of a probe's payload.
 pub(super) const PAYLOAD: usize = 12;

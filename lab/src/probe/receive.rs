@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 
+use super::connection::{Arrival, Probe, Protocol, Station};
 use super::packets::{PAYLOAD, index_of};
-use super::{Arrival, Probe, Protocol, Station};
 use crate::error::{Result, of};
 use crate::namespace;
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use socket2::{Domain, Protocol as Number, SockAddr, Socket, Type};
 
+use super::connection::{Answer, Probe, Protocol, Refusal, Station};
 use super::packets::{self, Icmp, PAYLOAD, index_of, payload};
-use super::{Answer, Probe, Protocol, Refusal, Station};
 use crate::error::{Result, of};
 use crate::namespace;
 

@@ -14,6 +14,7 @@ mod isolation;
 mod nat;
 mod network;
 mod ovn;
+mod ovn_proofs;
 mod rules;
 #[path = "../../compiler/tests/samples.rs"]
 mod samples;

@@ -27,6 +27,7 @@ pub mod observe;
 pub mod open_vswitch;
 pub mod orphaned_ports;
 pub mod planned;
+pub mod pod_rows;
 pub mod preflight;
 mod provider_router;
 pub mod recognise;

@@ -23,6 +23,7 @@ use crate::client::{Client, ClientError};
 use crate::connection::Connection;
 use crate::northbound::{Northbound, pods};
 use crate::planned::Unsound;
+use crate::pod_rows;
 
 /// Reads the ports of these bridges. A bridge that is gone has none.
 ///
@@ -122,12 +123,12 @@ pub enum PortsError {
     Port(#[from] PortError<Infallible>),
 }
 
-impl From<pods::DeleteError> for PortsError {
-    fn from(error: pods::DeleteError) -> Self {
+impl From<pod_rows::DeleteError> for PortsError {
+    fn from(error: pod_rows::DeleteError) -> Self {
         match error {
-            pods::DeleteError::Client(error) => PortsError::Client(error),
-            pods::DeleteError::Unsound(error) => PortsError::Unsound(error),
-            pods::DeleteError::Port(error) => PortsError::Port(error),
+            pod_rows::DeleteError::Client(error) => PortsError::Client(error),
+            pod_rows::DeleteError::Unsound(error) => PortsError::Unsound(error),
+            pod_rows::DeleteError::Port(error) => PortsError::Port(error),
         }
     }
 }
@@ -137,7 +138,7 @@ async fn remove(connection: &Connection, site: &str, left: &OrphanedPort) -> Res
     match connection {
         Connection::Midonet(client) => Ok(removal(left, site, client.dialect())?.delete(connection).await?),
         Connection::Ovn(northbound) => {
-            pods::delete(northbound, site, &BTreeSet::from([left.port.id])).await?;
+            pod_rows::delete(northbound, site, &BTreeSet::from([left.port.id])).await?;
             Ok(())
         }
     }

@@ -7,7 +7,8 @@ use midoform_store::ipam::{Attachment, Ipam};
 use midoform_store::ready::Ready;
 use midoform_store::record::Held;
 
-use super::ports::{Claim, Ports, port_id, ports_of};
+use super::engine::ports_of;
+use super::ports::{Claim, Ports, port_id};
 use super::veth::{Veth, VethState};
 use super::{ANTI_SPOOF, REPEATED};
 use crate::backend::Backend;

@@ -12,7 +12,7 @@ use midoform_store::ipam::{Attachment, Owner, Progress, mac_of};
 use midoform_store::record::Held;
 
 use super::ANTI_SPOOF;
-use super::ports::{ports, ports_of};
+use super::engine::{ports, ports_of};
 use super::veth::VethOwner;
 use crate::backend::{Backend, remaining, within};
 use crate::netlink::NetworkThread;

@@ -5,6 +5,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod detach;
+pub(crate) mod engine;
 mod midonet;
 pub(crate) mod names;
 mod ovn;

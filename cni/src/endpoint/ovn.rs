@@ -22,6 +22,7 @@ use midoform_reconcile::connection::Connection;
 use midoform_reconcile::northbound::Northbound;
 use midoform_reconcile::northbound::pods::{self, FoundPort};
 use midoform_reconcile::open_vswitch::{Host, Interface, OpenVswitch, Plug, ReadBy};
+use midoform_reconcile::pod_rows;
 use midoform_store::ipam::consistency::{self, Finding};
 use midoform_store::ipam::host_interface::{pod_keys, tag_of};
 use midoform_store::ipam::{Attachment, Ipam};
@@ -292,7 +293,7 @@ impl Ports for OvnPorts<'_> {
         let names: Vec<String> = attachment.host_interfaces().cloned().collect();
         let ids = self.ids(attachment);
         let (row, interface) = tokio::join!(
-            pods::delete(&self.northbound, self.site, &ids),
+            pod_rows::delete(&self.northbound, self.site, &ids),
             self.open_vswitch.unplug(self.site, &names),
         );
         row?;
@@ -315,7 +316,7 @@ impl Ports for OvnPorts<'_> {
         let keys = own.iter().filter_map(|found| found.key_in(self.site));
         let ids: BTreeSet<Uuid> = keys.map(|key| namespace.id(key)).chain(self.ids(endpoint)).collect();
         let names: Vec<String> = own.iter().map(|found| found.name.clone()).collect();
-        let deleted = pods::delete(&self.northbound, self.site, &ids).await?;
+        let deleted = pod_rows::delete(&self.northbound, self.site, &ids).await?;
         let unplugged = self.open_vswitch.unplug(self.site, &names).await?;
         Ok(deleted > 0 || !unplugged.is_empty())
     }

@@ -8,7 +8,7 @@ use midoform_store::tenants;
 
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::endpoint::ports::ports_of;
+use crate::endpoint::engine::ports_of;
 use crate::endpoint::veth::Veth;
 use crate::netlink::{Namespace, NetworkThread};
 use crate::protocol::error::{CniError, Code, Result};

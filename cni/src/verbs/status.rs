@@ -4,7 +4,7 @@ use midoform_store::{Range, keys, read_one, tenants};
 
 use crate::backend::{Backend, within};
 use crate::config::Config;
-use crate::endpoint::ports::ports;
+use crate::endpoint::engine::ports;
 use crate::protocol::error::{CniError, Code, Result};
 use crate::tenant;
 

@@ -47,7 +47,9 @@ pub(crate) fn world() -> Option<World> {
         return None;
     }
     let Some(root) = midoform_testutil::newer_ovn() else {
-        println!("SKIPPED: there is no newer OVN than the system's (scripts/install-test-tools.sh unpacks one)");
+        println!(
+            "SKIPPED: there is no newer OVN than the system's (scripts/install-test-tools.sh unpacks one)"
+        );
         return None;
     };
     let host = unique("mh-");

@@ -4,6 +4,7 @@
 //! and [`settle`] waits until OVN has made flows of them.
 
 pub mod execute;
+mod matching;
 pub mod pods;
 pub(crate) mod provider_router;
 pub mod recognise;

@@ -10,7 +10,7 @@ use midoform_compiler::topology::observed::{OtherPort, OtherRoute, ProviderUse};
 use uuid::Uuid;
 
 use super::Northbound;
-use super::recognise::Matching;
+use super::matching::Matching;
 use super::snapshot::{FoundRow, Snapshot};
 use crate::client::ClientError;
 use crate::scope::Scope;
@@ -25,17 +25,6 @@ pub(crate) async fn used_by_others(
 ) -> Result<ProviderUse, ClientError> {
     let snapshot = Snapshot::read_tables(northbound, TABLES).await?;
     Ok(use_of(&Matching::of(&snapshot, scope)))
-}
-
-/// Returns the provider router's id; none if it does not exist, or if several have its name.
-pub(super) fn id_in(snapshot: &Snapshot, scope: Scope<'_>) -> Option<Uuid> {
-    let mut routers = snapshot.table(Table::LogicalRouter).filter(|router| match scope.provider {
-        Reference::Key(key) => router.key_in(scope.site) == Some(key.as_str()),
-        Reference::External(id) => router.id == *id,
-        Reference::Named(name) => router.text("name") == Some(name),
-    });
-    let first = routers.next()?;
-    routers.next().is_none().then_some(first.id)
 }
 
 /// Returns the ports and routes of the provider router that are not those of the scope's tenants.

@@ -7,7 +7,6 @@ use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
 use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::generations::Generations;
-use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Kind, Reference, Row};
@@ -15,6 +14,7 @@ use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 use uuid::Uuid;
 
+use super::matching::{Matching, is_pod};
 use super::provider_router;
 use super::snapshot::{FoundRow, Snapshot};
 use crate::recognise::LATEST_SEARCHED;
@@ -41,52 +41,7 @@ pub fn recognise(snapshot: &Snapshot, scope: Scope<'_>) -> Observed {
     observed
 }
 
-/// The keys of the site's rows, by `_uuid`. A second row of one key has the key of a row that is no longer wanted.
-fn keys_of(snapshot: &Snapshot, scope: Scope<'_>) -> BTreeMap<Uuid, Key> {
-    let mut keys: BTreeMap<Uuid, Key> = BTreeMap::new();
-    let mut taken: BTreeSet<Key> = BTreeSet::new();
-    for row in snapshot.rows() {
-        let Some(text) = row.key_in(scope.site) else { continue };
-        let key = Key::new(text);
-        let key = scope.moves.new_key(&key).unwrap_or(key);
-        let key = if taken.insert(key.clone()) { key } else { key.found(row.id) };
-        keys.insert(row.id, key);
-    }
-    keys
-}
-
-/// A snapshot with the keys of its rows.
-pub(super) struct Matching<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    scope: Scope<'a>,
-    keys: BTreeMap<Uuid, Key>,
-    pub(super) provider: Option<Uuid>,
-}
-
-impl<'a> Matching<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot, scope: Scope<'a>) -> Matching<'a> {
-        let provider = provider_router::id_in(snapshot, scope);
-        Matching { snapshot, scope, keys: keys_of(snapshot, scope), provider }
-    }
-
-    /// Returns true for a row that midoform made for the scope.
-    pub(super) fn is_own(&self, row: FoundRow<'_>) -> bool {
-        self.keys.get(&row.id).is_some_and(|key| self.is_in_scope(key))
-    }
-
-    /// Returns what an id refers to. A given provider router is called as the site file calls it.
-    fn reference(&self, id: Uuid) -> Reference {
-        match self.keys.get(&id) {
-            Some(key) => Reference::Key(key.clone()),
-            None if self.provider == Some(id) => self.scope.provider.clone(),
-            None => Reference::External(id),
-        }
-    }
-
-    fn is_in_scope(&self, key: &Key) -> bool {
-        !is_pod(key) && (key.owner() == SITE || self.scope.tenants.contains(key.owner()))
-    }
-
+impl Matching<'_> {
     fn topology(&self) -> Topology {
         let own = self.snapshot.rows().filter_map(|row| Some((row, self.keys.get(&row.id)?)));
         let entries = own.filter(|(_, key)| self.is_in_scope(key)).map(|(row, key)| {
@@ -193,11 +148,6 @@ fn effect_of(row: FoundRow<'_>, near: &Key, own: &OwnRows<'_>) -> Effect {
         _ => return Effect::Connects,
     };
     Effect::AheadOf(behind)
-}
-
-/// Returns true for the port of a pod.
-fn is_pod(key: &Key) -> bool {
-    matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)))
 }
 
 /// Describes a row of somebody else in a few words.

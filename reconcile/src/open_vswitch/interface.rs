@@ -5,7 +5,7 @@ use midoform_compiler::topology::kinds::row::{KEY_OF_ROW, SITE_OF_ROW};
 use midoform_ovsdb::{Condition, Error, Function, Operation, Row, Transaction, Value};
 use uuid::Uuid;
 
-use super::OpenVswitch;
+use super::database::OpenVswitch;
 
 /// The columns of an interface that are read.
 pub(super) const COLUMNS: [&str; 5] = ["_uuid", "name", "external_ids", "ofport", "error"];

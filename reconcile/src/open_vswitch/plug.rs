@@ -10,8 +10,8 @@ use midoform_ovsdb::{
     Value,
 };
 
-use super::interface::{COLUMNS, Interface};
-use super::{DATABASE, OpenVswitch, ReadBy};
+use super::database::{DATABASE, OpenVswitch};
+use super::interface::{COLUMNS, Interface, ReadBy};
 
 /// The number of tries of a change that somebody else gets ahead of.
 const TRIES: u32 = 4;

@@ -15,7 +15,7 @@ const BELOW: [(&str, &[&str]); 12] = [
     ("adopt", &["compiler", "store", "reconcile"]),
     ("lab", &["store"]),
     ("simulator", &[]),
-    ("cni", &["compiler", "store", "reconcile"]),
+    ("cni", &["compiler", "ovsdb", "store", "reconcile"]),
     ("cli", &["compiler", "packets", "render", "ovsdb", "store", "reconcile", "adopt", "lab", "simulator"]),
     ("testutil", &[]),
 ];

@@ -192,6 +192,7 @@ impl Server {
 
     /// Waits until Open vSwitch has done with what has come in. Its main loop handles packets, then one request of each client: behind
     /// the second reply it has been through the packets once. What it asks ovn-controller comes later.
+    #[allow(dead_code, reason = "the tests of `packets` share this file, and use it")]
     pub(crate) fn drain(&self) {
         let socket = self.path(&format!("ovs-vswitchd.{}.ctl", self.switch));
         for id in 0..3 {

@@ -25,7 +25,8 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::header::Range;
-use super::model::{Model, Segment};
+use super::model::Model;
+use super::segment::Segment;
 use crate::semantics::id_of;
 use crate::semantics::world::{Route, RouteKind, Rule, RuleKind};
 use midoform_compiler::network::{BridgeIndex, Selector, Tenant};

@@ -5,12 +5,13 @@ use super::counterexample::{self, Origin, Picked, pick};
 use super::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Headers, Range, SOURCE, SOURCE_PORT, rest, united,
 };
-use super::model::{Model, Segment};
+use super::model::Model;
 use super::packet_set::{Fields, PacketSet, difference};
 use super::path::Path;
 use super::reach::linked_tenants;
 use super::report::Subject;
 use super::rows;
+use super::segment::Segment;
 use super::spec_rules::carried;
 use super::walk::{End, Outcome, TooMany};
 use crate::trace::{Ending, TraceReport};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::header::{Headers, Range};
-use super::model::Segment;
+use super::segment::Segment;
 use crate::semantics::{Fragment, Frame};
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
 use midoform_compiler::topology::Topology;

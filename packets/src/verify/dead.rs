@@ -1,12 +1,12 @@
 //! Rules and routes of the spec that can never match, because the ones before them match every packet.
 
+mod rows;
 mod rules;
 
 use super::box_index::{BoxIndex, difference};
 use super::header::{Headers, Range, SOURCE};
 use super::model::Model;
 use super::report::{Check, Violation};
-use super::rows;
 use crate::semantics::id_of;
 use crate::semantics::world::Route;
 use midoform_compiler::network::Tenant;
@@ -17,7 +17,7 @@ use midoform_compiler::topology::kinds::Object;
 /// Returns the dead rules and routes of one tenant.
 pub(crate) fn rules_and_routes(model: &Model<'_>, tenant: &Tenant) -> Vec<Violation> {
     if model.rows.is_some() {
-        let dead = rows::dead::rules(model, &tenant.name).into_iter();
+        let dead = rows::rules(model, &tenant.name).into_iter();
         return dead.map(|rule| violation(tenant, rule, "the rule")).collect();
     }
     let mut found = Vec::new();

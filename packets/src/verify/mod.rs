@@ -18,6 +18,7 @@ mod reach;
 mod report;
 mod rows;
 mod runs;
+mod segment;
 mod sets;
 mod shape;
 mod spec_rules;

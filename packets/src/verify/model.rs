@@ -14,46 +14,17 @@ use super::header::{Headers, Range, rest, united};
 use super::index::{Attached, Index};
 use super::path::Path;
 use super::rows::{self, Places, Rows};
+use super::segment::{Segment, Uplink};
 use super::sets::Sets;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
 use crate::semantics::{Frame, entry_of, id_of};
-use midoform_compiler::names::TenantName;
 use midoform_compiler::network::Tenant;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::key::view::{ChainKey, KeyView, RuleKey, TenantKey};
 use midoform_compiler::topology::kinds::{NextHop, Object, Reference};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
-
-/// A bridge with what may be attached to it.
-#[derive(Clone, Debug)]
-pub(crate) struct Segment {
-    pub(crate) key: Key,
-    /// The networks of its gateways; one in what midoform makes.
-    pub(crate) networks: Vec<Ipv4Net>,
-    pub(crate) gateways: Vec<(Ipv4Addr, MacAddress)>,
-    /// The addresses that a pod may have.
-    pub(crate) pods: Vec<Range>,
-    /// Any pod.
-    pub(crate) pod: Uuid,
-    pub(crate) pod_mac: MacAddress,
-    /// Another one.
-    pub(crate) neighbour: Uuid,
-    pub(crate) neighbour_mac: MacAddress,
-}
-
-/// An uplink: a link from the provider's router.
-#[derive(Clone, Debug)]
-pub(crate) struct Uplink {
-    pub(crate) tenant: TenantName,
-    /// The provider's port.
-    pub(crate) provider_port: Uuid,
-    /// The tenant's port.
-    pub(crate) port: Uuid,
-    /// The destinations that the provider routes here.
-    pub(crate) destinations: Vec<Range>,
-}
 
 /// Some tenants of a topology.
 pub(crate) struct Model<'t> {

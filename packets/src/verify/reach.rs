@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::box_index::BoxIndex;
 use super::header::{DESTINATION, Fragments, Headers, Range, rest, united};
-use super::model::{Model, Segment};
+use super::model::Model;
 use super::packet_set::{self, PacketSet, difference};
 use super::rows;
+use super::segment::Segment;
 use super::sets::Sets;
 use super::summary::{self, Item};
 use super::walk::{End, Outcome, TooMany};

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::observed::{OtherPort, OtherRoute, ProviderUse};
-use uuid::Uuid;
 
 use super::Northbound;
 use super::matching::Matching;

@@ -1,7 +1,7 @@
 //! Matches the rows of a northbound database to keys. A row says itself which key it has, so nothing is recognised by its content.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::TenantAllocation;
@@ -9,10 +9,9 @@ use midoform_compiler::topology::foreign::{Effect, Foreign};
 use midoform_compiler::topology::generations::Generations;
 use midoform_compiler::topology::key::{Key, Namespace, SITE};
 use midoform_compiler::topology::kinds::row::schema::Table;
-use midoform_compiler::topology::kinds::{Kind, Reference, Row};
+use midoform_compiler::topology::kinds::{Kind, Row};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
-use uuid::Uuid;
 
 use super::matching::{Matching, is_pod};
 use super::provider_router;

@@ -7,9 +7,10 @@ use ipnet::Ipv4Net;
 
 use crate::verify::box_index::BoxIndex;
 use crate::verify::header::{DESTINATION, EVERYTHING, Range, common, rest, united};
-use crate::verify::model::{Model, Segment};
+use crate::verify::model::Model;
 use crate::verify::report::Subject;
 use crate::verify::rows;
+use crate::verify::segment::Segment;
 use crate::verify::spec_rules::SpecRules;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
 use midoform_compiler::spec::{Action, AntiSpoof, Egress};

@@ -7,11 +7,11 @@ use crate::verify::counterexample::Origin;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, EVERYTHING, Headers, Protocols, Range, SOURCE, SOURCE_PORT, common, rest,
 };
-use crate::verify::model::Uplink;
 use crate::verify::packet_set::{PacketSet, difference};
 use crate::verify::path::Path;
 use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
+use crate::verify::segment::Uplink;
 use crate::verify::spec_rules::{self, Asked};
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::network::{Expose, Tenant};

@@ -6,9 +6,9 @@ use super::GroupCheck;
 use crate::verify::header::{
     DESTINATION, DESTINATION_PORT, Fragments, Protocols, Range, SOURCE, SOURCE_PORT,
 };
-use crate::verify::model::Segment;
 use crate::verify::packet_set::PacketSet;
 use crate::verify::path::Path;
+use crate::verify::segment::Segment;
 use crate::verify::sets::Sets;
 use crate::verify::walk::{End, Outcome, TooMany};
 use midoform_compiler::values::MacAddress;

@@ -9,10 +9,10 @@ use crate::verify::counterexample::Origin;
 use crate::verify::header::{
     self, DESTINATION, DESTINATION_PORT, EVERYTHING, Fragments, Headers, Protocols, Range, common, rest,
 };
-use crate::verify::model::Segment;
 use crate::verify::packet_set::{PacketSet, difference, united};
 use crate::verify::reach::own_sources;
 use crate::verify::report::Check;
+use crate::verify::segment::Segment;
 use crate::verify::spec_rules::{self, Asked, Between};
 use crate::verify::walk::{Outcome, TooMany};
 use midoform_compiler::network::BridgeIndex;

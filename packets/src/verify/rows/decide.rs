@@ -1,78 +1,16 @@
 //! Lists of rows of which the first that matches decides, for sets of packets.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use uuid::Uuid;
 
+use super::decided::{Decided, Position, Verdicts};
 use super::matches::{Between, Undecided};
 use super::network::{List, Verdict};
 use super::walk::Walker;
-use crate::semantics::Frame;
-use crate::verify::header::{Protocols, Range};
 use crate::verify::packet_set::Fields;
-use crate::verify::path::{Path, Tracking};
+use crate::verify::path::Path;
 use crate::verify::sets::{Set, Sets};
-use midoform_compiler::values::MacAddress;
-
-/// What a list decides about packets.
-#[derive(Debug, Default)]
-pub(super) struct Decided {
-    pub(super) accepted: Vec<Path>,
-    /// The dropped packets, and the row that drops them.
-    pub(super) dropped: Vec<(Path, Uuid)>,
-}
-
-/// Everything that a list's decision about a header depends on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Position {
-    list: usize,
-    between: Between,
-    macs: (MacAddress, MacAddress),
-    frame: Frame,
-    protocols: Protocols,
-    tracking: Tracking,
-    /// The variable of each field, with its range where that is not in the header as it was sent.
-    fields: [(usize, Option<Range>); 4],
-}
-
-/// The headers, as they were sent, that a list accepts and drops.
-#[derive(Debug, Default)]
-struct Verdicts {
-    /// With the row that accepts; none where no row matches, or where rows are not told apart.
-    accepted: Vec<(Set, Option<Uuid>)>,
-    dropped: Vec<(Set, Uuid)>,
-}
-
-/// The decisions that were computed.
-#[derive(Debug, Default)]
-pub(crate) struct Known(RefCell<BTreeMap<Position, Rc<Result<Verdicts, Undecided>>>>);
-
-impl Known {
-    /// Forgets all of them: their sets are not valid any more.
-    pub(crate) fn clear(&self) {
-        self.0.borrow_mut().clear();
-    }
-}
-
-impl Position {
-    fn of(list: &List, path: &Path, between: Between) -> Position {
-        let field = |at: usize| {
-            let variable = path.variable(at);
-            (variable, (variable >= path.header.len()).then(|| path.range(variable)))
-        };
-        Position {
-            list: list.number,
-            between,
-            macs: (path.source_mac, path.destination_mac),
-            frame: path.frame,
-            protocols: path.protocols,
-            tracking: path.tracking,
-            fields: [field(0), field(1), field(2), field(3)],
-        }
-    }
-}
 
 impl Walker<'_> {
     /// Lets a list decide about packets.

@@ -22,7 +22,7 @@ const SCTP: u8 = 132;
 
 /// A condition that sets can be computed of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub(crate) enum Match {
     Constant(bool),
     All(Vec<Match>),
     Any(Vec<Match>),
@@ -40,7 +40,7 @@ pub(super) enum Match {
 
 /// A number that is the same for all packets of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(crate) enum Known {
     SourceMac,
     DestinationMac,
     EtherType,
@@ -52,16 +52,16 @@ pub(super) enum Known {
 
 /// The ports that a packet passes: none where a port is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Between {
-    pub(super) input: Uuid,
-    pub(super) output: Option<Uuid>,
+pub(crate) struct Between {
+    pub(crate) input: Uuid,
+    pub(crate) output: Option<Uuid>,
 }
 
 /// A variable whose value decides about a condition in another way for some of its numbers: the path has to be split by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Undecided {
-    pub(super) variable: usize,
-    pub(super) ranges: Vec<Range>,
+pub(crate) struct Undecided {
+    pub(crate) variable: usize,
+    pub(crate) ranges: Vec<Range>,
 }
 
 impl Match {
@@ -69,7 +69,7 @@ impl Match {
     ///
     /// # Errors
     /// Returns what the sets can't say.
-    pub(super) fn of(condition: &Condition, port: &dyn Fn(&str) -> Option<Uuid>) -> Result<Match, String> {
+    pub(crate) fn of(condition: &Condition, port: &dyn Fn(&str) -> Option<Uuid>) -> Result<Match, String> {
         let of_parts = |parts: &[Condition]| {
             parts.iter().map(|part| Match::of(part, port)).collect::<Result<Vec<Match>, String>>()
         };
@@ -147,7 +147,7 @@ impl Match {
     }
 
     /// Calls `visit` with the protocols of each test, so that packets can be sent apart that conditions tell apart.
-    pub(super) fn each_protocols(&self, visit: &mut dyn FnMut(Protocols)) {
+    pub(crate) fn each_protocols(&self, visit: &mut dyn FnMut(Protocols)) {
         match self {
             Match::All(parts) | Match::Any(parts) => {
                 parts.iter().for_each(|part| part.each_protocols(visit));
@@ -158,7 +158,7 @@ impl Match {
     }
 
     /// Calls `visit` with each port that the condition names.
-    pub(super) fn each_port(&self, visit: &mut dyn FnMut(Uuid)) {
+    pub(crate) fn each_port(&self, visit: &mut dyn FnMut(Uuid)) {
         match self {
             Match::All(parts) | Match::Any(parts) => parts.iter().for_each(|part| part.each_port(visit)),
             Match::Port { ports, .. } => ports.iter().copied().for_each(visit),
@@ -167,7 +167,7 @@ impl Match {
     }
 
     /// Returns the headers of a path, as they were sent, that the condition selects.
-    pub(super) fn set(&self, sets: &Sets, path: &Path, between: Between) -> Result<Set, Undecided> {
+    pub(crate) fn set(&self, sets: &Sets, path: &Path, between: Between) -> Result<Set, Undecided> {
         Ok(match self {
             Match::Constant(holds) => whole(*holds),
             Match::All(parts) => {

@@ -3,10 +3,10 @@
 //! It gives the same kind of outcomes as the walk through MidoNet's objects, so the checks are the same for both engines. The rows are
 //! read here ([`read`]), independent of the interpreter of one packet. A row that the sets can't say makes all of it unproven.
 
-pub(crate) mod dead;
 mod decide;
-mod matches;
-mod network;
+mod decided;
+pub(crate) mod matches;
+pub(crate) mod network;
 mod read;
 mod router;
 mod switch;
@@ -21,11 +21,11 @@ use ipnet::Ipv4Net;
 use uuid::Uuid;
 
 use super::header::{Fragments, Headers, Protocols, Range, SOURCE_PORT, rest, united};
-use super::model::{Segment, Uplink};
 use super::packet_set::PacketSet;
+use super::segment::{Segment, Uplink};
 use super::sets::Sets;
 use crate::semantics::id_of;
-use decide::Known;
+use decided::Known;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
 use midoform_compiler::spec::AntiSpoof;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey, UplinkKey};
@@ -146,16 +146,16 @@ impl Rows {
         self.network.router_ports.get(&port).map(|port| port.mac)
     }
 
-    fn network(&self) -> &Network {
+    pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
     /// Returns the switch of a segment.
-    fn switch_of(&self, segment: &Segment) -> Option<Uuid> {
+    pub(crate) fn switch_of(&self, segment: &Segment) -> Option<Uuid> {
         self.network.switch_ports.get(&segment.pod).map(|port| port.switch)
     }
 
-    fn is_of_router(&self, port: Uuid) -> bool {
+    pub(crate) fn is_of_router(&self, port: Uuid) -> bool {
         self.network.switch_ports.get(&port).is_some_and(|port| port.router_port.is_some())
     }
 

@@ -12,7 +12,7 @@ use midoform_compiler::values::MacAddress;
 
 /// What an ACL does with a packet that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Accept,
     /// It accepts the packet, which is not tracked.
     AcceptUntracked,
@@ -21,49 +21,49 @@ pub(super) enum Verdict {
 
 /// A row of a list of which the first that matches decides: an ACL or a policy.
 #[derive(Clone, Debug)]
-pub(super) struct Decision {
-    pub(super) id: Uuid,
-    pub(super) priority: i64,
-    pub(super) matched: Match,
-    pub(super) verdict: Verdict,
+pub(crate) struct Decision {
+    pub(crate) id: Uuid,
+    pub(crate) priority: i64,
+    pub(crate) matched: Match,
+    pub(crate) verdict: Verdict,
 }
 
 /// A list of rows, the highest priority first. The number is its own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct List {
-    pub(super) number: usize,
-    pub(super) rows: Vec<Decision>,
+pub(crate) struct List {
+    pub(crate) number: usize,
+    pub(crate) rows: Vec<Decision>,
 }
 
 /// A load balancer of one public address and port.
 #[derive(Clone, Debug)]
-pub(super) struct Balancer {
-    pub(super) protocol: u8,
-    pub(super) public: (Ipv4Addr, u16),
-    pub(super) targets: Vec<(Ipv4Addr, u16)>,
+pub(crate) struct Balancer {
+    pub(crate) protocol: u8,
+    pub(crate) public: (Ipv4Addr, u16),
+    pub(crate) targets: Vec<(Ipv4Addr, u16)>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Switch {
-    pub(super) ports: Vec<Uuid>,
+pub(crate) struct Switch {
+    pub(crate) ports: Vec<Uuid>,
     /// True if frames with a VLAN tag pass.
-    pub(super) passes_tags: bool,
-    pub(super) balancers: Vec<Balancer>,
+    pub(crate) passes_tags: bool,
+    pub(crate) balancers: Vec<Balancer>,
     /// The lists from a port: before the translation of exposed ports and behind it.
-    pub(super) from: List,
-    pub(super) from_translated: List,
+    pub(crate) from: List,
+    pub(crate) from_translated: List,
     /// The list to a port.
-    pub(super) to: List,
+    pub(crate) to: List,
     /// The ACLs of each direction that let packets pass untracked.
-    pub(super) untracked_from: Vec<Match>,
-    pub(super) untracked_to: Vec<Match>,
+    pub(crate) untracked_from: Vec<Match>,
+    pub(crate) untracked_to: Vec<Match>,
     /// True if an ACL accepts connections with their replies.
-    pub(super) has_stateful: bool,
+    pub(crate) has_stateful: bool,
 }
 
 impl Switch {
     /// Returns true if the switch tracks connections.
-    pub(super) fn tracks(&self) -> bool {
+    pub(crate) fn tracks(&self) -> bool {
         self.has_stateful || !self.balancers.is_empty()
     }
 }
@@ -77,80 +77,80 @@ pub(crate) struct Allowed {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct SwitchPort {
-    pub(super) switch: Uuid,
+pub(crate) struct SwitchPort {
+    pub(crate) switch: Uuid,
     /// The router's port that it is connected to.
-    pub(super) router_port: Option<Uuid>,
+    pub(crate) router_port: Option<Uuid>,
     /// The MAC addresses behind it.
-    pub(super) macs: BTreeSet<MacAddress>,
+    pub(crate) macs: BTreeSet<MacAddress>,
     /// True if frames to MAC addresses that nobody has go there.
-    pub(super) has_unknown: bool,
+    pub(crate) has_unknown: bool,
     /// Port security; empty: none.
-    pub(super) allowed: Vec<Allowed>,
+    pub(crate) allowed: Vec<Allowed>,
     /// True if a pod is behind it: packets may arrive here.
-    pub(super) is_station: bool,
+    pub(crate) is_station: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct RouterPort {
-    pub(super) router: Uuid,
-    pub(super) mac: MacAddress,
-    pub(super) addresses: Vec<(Ipv4Addr, Ipv4Net)>,
+pub(crate) struct RouterPort {
+    pub(crate) router: Uuid,
+    pub(crate) mac: MacAddress,
+    pub(crate) addresses: Vec<(Ipv4Addr, Ipv4Net)>,
     /// The router's port that it is connected to.
-    pub(super) peer: Option<Uuid>,
+    pub(crate) peer: Option<Uuid>,
     /// The switch's port that it is connected to.
-    pub(super) switch_port: Option<Uuid>,
+    pub(crate) switch_port: Option<Uuid>,
     /// True if it is on a chassis, where connections are translated.
-    pub(super) is_gateway: bool,
+    pub(crate) is_gateway: bool,
 }
 
 /// A route of a router, or the network of one of its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) destination: Ipv4Net,
+pub(crate) struct Route {
+    pub(crate) destination: Ipv4Net,
     /// The next hop; none: the destination itself.
-    pub(super) next_hop: Option<Ipv4Addr>,
+    pub(crate) next_hop: Option<Ipv4Addr>,
     /// The port that packets leave by; none: they are dropped.
-    pub(super) port: Option<Uuid>,
-    pub(super) row: Option<Uuid>,
+    pub(crate) port: Option<Uuid>,
+    pub(crate) row: Option<Uuid>,
 }
 
 /// The routes that packets to a range of addresses take: one of these.
-pub(super) type Routed = (Range, Vec<Route>);
+pub(crate) type Routed = (Range, Vec<Route>);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Router {
-    pub(super) ports: Vec<Uuid>,
+pub(crate) struct Router {
+    pub(crate) ports: Vec<Uuid>,
     /// Sorted, disjoint ranges.
-    pub(super) routed: Vec<Routed>,
-    pub(super) policies: List,
+    pub(crate) routed: Vec<Routed>,
+    pub(crate) policies: List,
     /// Source NAT: the networks and the addresses that they get, the longest prefix first.
-    pub(super) translations: Vec<(Ipv4Net, Ipv4Addr)>,
-    pub(super) balancers: Vec<Balancer>,
+    pub(crate) translations: Vec<(Ipv4Net, Ipv4Addr)>,
+    pub(crate) balancers: Vec<Balancer>,
 }
 
 /// Switches and routers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
-    pub(super) switches: BTreeMap<Uuid, Switch>,
-    pub(super) routers: BTreeMap<Uuid, Router>,
-    pub(super) switch_ports: BTreeMap<Uuid, SwitchPort>,
-    pub(super) router_ports: BTreeMap<Uuid, RouterPort>,
+    pub(crate) switches: BTreeMap<Uuid, Switch>,
+    pub(crate) routers: BTreeMap<Uuid, Router>,
+    pub(crate) switch_ports: BTreeMap<Uuid, SwitchPort>,
+    pub(crate) router_ports: BTreeMap<Uuid, RouterPort>,
     /// Pods, each with the addresses that it is asked for by.
-    pub(super) stations: BTreeMap<Uuid, Station>,
+    pub(crate) stations: BTreeMap<Uuid, Station>,
     /// Protocols that conditions tell apart: packets of one path are of one of these.
-    pub(super) kinds: Vec<Protocols>,
+    pub(crate) kinds: Vec<Protocols>,
 }
 
 /// A pod of a segment that stands for any.
 #[derive(Clone, Debug)]
-pub(super) struct Station {
-    pub(super) mac: MacAddress,
-    pub(super) addresses: Vec<Range>,
+pub(crate) struct Station {
+    pub(crate) mac: MacAddress,
+    pub(crate) addresses: Vec<Range>,
 }
 
 /// Finds the routes of every address: the longest prefix wins, and the network of a port wins against a route.
-pub(super) fn routed(routes: Vec<Route>) -> Vec<Routed> {
+pub(crate) fn routed(routes: Vec<Route>) -> Vec<Routed> {
     let mut by_network: BTreeMap<(u32, u8), Vec<Route>> = BTreeMap::new();
     for route in routes {
         let network = route.destination;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::decide::Known;
+use super::decided::Known;
 use super::network::Network;
 use crate::semantics::MOST_DEVICES;
 use crate::verify::header::Fragments;
@@ -16,23 +16,23 @@ use crate::verify::walk::{BUDGET, End, Outcome, TooMany};
 
 /// Sends sets of packets through rows.
 pub(crate) struct Walker<'a> {
-    pub(super) network: &'a Network,
-    pub(super) sets: &'a Sets,
+    pub(crate) network: &'a Network,
+    pub(crate) sets: &'a Sets,
     /// True if a path notes the rows that decide about its packets.
-    pub(super) keeps_rules: bool,
+    pub(crate) keeps_rules: bool,
     /// The rows that may drop replies.
-    pub(super) stateless: &'a BTreeSet<Uuid>,
-    pub(super) known: &'a Known,
+    pub(crate) stateless: &'a BTreeSet<Uuid>,
+    pub(crate) known: &'a Known,
     /// The reason why nothing is proven.
     failure: &'a RefCell<Option<String>>,
     budget: Cell<usize>,
 }
 
 /// A walk in progress: the waiting packets, with the port that they enter, and the outcomes.
-pub(super) struct Walk<'w, 'a> {
-    pub(super) walker: &'w Walker<'a>,
-    pub(super) waiting: Vec<(Uuid, Path)>,
-    pub(super) outcomes: Vec<Outcome>,
+pub(crate) struct Walk<'w, 'a> {
+    pub(crate) walker: &'w Walker<'a>,
+    pub(crate) waiting: Vec<(Uuid, Path)>,
+    pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl<'a> Walker<'a> {
@@ -47,13 +47,13 @@ impl<'a> Walker<'a> {
     }
 
     /// Uses up some of the budget, and returns true if some is left.
-    pub(super) fn may_go_on(&self, steps: usize) -> bool {
+    pub(crate) fn may_go_on(&self, steps: usize) -> bool {
         self.budget.set(self.budget.get().saturating_sub(steps));
         self.budget.get() > 0 && !self.sets.is_full()
     }
 
     /// Notes why nothing is proven.
-    pub(super) fn fail(&self, why: String) {
+    pub(crate) fn fail(&self, why: String) {
         self.failure.borrow_mut().get_or_insert(why);
     }
 
@@ -85,16 +85,16 @@ impl<'a> Walker<'a> {
 }
 
 impl Walk<'_, '_> {
-    pub(super) fn end(&mut self, path: Path, end: End) {
+    pub(crate) fn end(&mut self, path: Path, end: End) {
         self.outcomes.push(Outcome { path, end });
     }
 
-    pub(super) fn dropped(&mut self, path: Path, at: Uuid) {
+    pub(crate) fn dropped(&mut self, path: Path, at: Uuid) {
         self.end(path, End::Dropped { at, rule: None, looped: false });
     }
 
     /// Ends the packets that a list drops, and returns the others.
-    pub(super) fn passed(&mut self, decided: super::decide::Decided, at: Uuid) -> Vec<Path> {
+    pub(crate) fn passed(&mut self, decided: super::decided::Decided, at: Uuid) -> Vec<Path> {
         for (path, rule) in decided.dropped {
             self.end(path, End::Dropped { at, rule: Some(rule), looped: false });
         }

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::matches::Between;
-use super::network::{List, Network};
-use super::{Rows, rule_of};
 use crate::verify::header::{Headers, Protocols, Range};
 use crate::verify::model::Model;
 use crate::verify::packet_set::Fields;
 use crate::verify::path::{Path, Tracking};
+use crate::verify::rows::matches::Between;
+use crate::verify::rows::network::{List, Network};
+use crate::verify::rows::{Rows, rule_of};
 use crate::verify::sets::Sets;
 use midoform_compiler::topology::Entry;
 use midoform_compiler::values::MacAddress;

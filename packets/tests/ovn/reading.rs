@@ -101,7 +101,7 @@ fn a_row_that_ovn_cannot_use_is_left_out() {
     let wrong = entries.iter_mut().find(|entry| entry.key.as_str().ends_with("acl/to/answers")).unwrap();
     let key = wrong.key.clone();
     let Object::Row(row) = &mut wrong.object else { panic!("{key} is no row") };
-    *row = Box::new(row.as_ref().clone().text("match", "ip4 && ip4.src == $nothing"));
+    **row = row.as_ref().clone().text("match", "ip4 && ip4.src == $nothing");
     let network = Network::of_topology(&Topology::new(entries));
     assert_eq!(network.faults.iter().map(|fault| &fault.key).collect::<Vec<_>>(), [&key]);
     let count = |network: &Network| network.switches.iter().map(|switch| switch.to_port.len()).sum::<usize>();

@@ -59,6 +59,14 @@ pub(crate) struct Arrival {
     pub(crate) what: String,
 }
 
+/// Binds ports to the host, and waits until OVN has.
+fn bind(server: &Server, port_names: Vec<String>) {
+    server.bind(&port_names);
+    for name in &port_names {
+        server.run("ovn-nbctl", &["--timeout=60", "wait-until", "Logical_Switch_Port", name, "up=true"]);
+    }
+}
+
 impl World {
     /// Starts OVN with the rows of a project and two pods on each bridge. None: OVN is not installed, or the specs are refused.
     pub(crate) fn start(project: &Project) -> Option<World> {
@@ -82,11 +90,7 @@ impl World {
         let server = Server::start()?;
         server.insert(&site, &all);
         server.add_outside(OUTSIDE);
-        let port_names: Vec<String> = pods.iter().map(|(name, ..)| name.clone()).collect();
-        server.bind(&port_names);
-        for name in &port_names {
-            server.run("ovn-nbctl", &["--timeout=60", "wait-until", "Logical_Switch_Port", name, "up=true"]);
-        }
+        bind(&server, pods.iter().map(|(name, ..)| name.clone()).collect());
         let provider = names::mac(&site, &Key::new("site/provider-router/external-port"));
         let localnet = network
             .switch_ports

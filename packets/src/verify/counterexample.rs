@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::header::{Headers, Range};
+use super::rows;
 use super::segment::Segment;
 use crate::semantics::{Fragment, Frame};
 use crate::trace::{Endpoint, TraceNetwork, TraceReport};
@@ -99,13 +100,16 @@ impl Origin<'_> {
     }
 }
 
-/// Sends a packet of a set through the interpreter.
+/// Sends a packet of a set through MidoNet's interpreter; none if the topology is of OVN's rows, of which it knows nothing.
 pub(crate) fn trace(
     topology: &Topology,
     tenants: &BTreeSet<&str>,
     origin: Origin<'_>,
     picked: Picked,
 ) -> Option<TraceReport> {
+    if rows::has_rows(topology) {
+        return None;
+    }
     let mut network = TraceNetwork::of_tenants(topology, tenants);
     let from = network.attach(&origin.probe(picked)).ok()?;
     network.attach_pods(picked.destination);

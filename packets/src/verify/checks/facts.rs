@@ -13,7 +13,7 @@ use crate::verify::rows;
 use crate::verify::segment::Segment;
 use crate::verify::spec_rules::SpecRules;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
-use midoform_compiler::spec::{Action, AntiSpoof, Egress};
+use midoform_compiler::spec::{Action, AntiSpoof, Egress, Profile};
 use midoform_compiler::topology::key::Key;
 
 /// A tenant, and what follows from its spec for all of its segments.
@@ -108,13 +108,14 @@ impl<'a> TenantFacts<'a> {
         self.exposed.get(&at).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the sources from which nothing comes by the uplink on OVN: those of no host, the routers' own, and where the spec checks
-    /// sources the networks that it routes and those of peers.
+    /// Returns the sources from which nothing comes by the uplink on OVN: those of no host, the routers' own, and where sources vouch for
+    /// places the networks that the spec routes and those of peers.
     pub(super) fn no_sources_outside(&self) -> Vec<Range> {
         let tenant = self.tenant;
         let links = tenant.peers.iter().map(|peer| peer.link.network).chain([tenant.link.network]);
         let mut found: Vec<Range> = links.map(Range::network).chain(rows::NO_HOSTS).collect();
-        if tenant.anti_spoof != AntiSpoof::None {
+        let is_open = tenant.profile == Profile::Strict && tenant.egress == Egress::None;
+        if tenant.anti_spoof != AntiSpoof::None || is_open {
             found.extend(&self.routed);
             let peers = tenant.peers.iter().flat_map(|peer| &peer.networks);
             found.extend(peers.map(|network| Range::network(*network)));

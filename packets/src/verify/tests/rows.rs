@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use ipnet::Ipv4Net;
 use proptest::prelude::*;
 
 use super::agreement::cases;
@@ -30,6 +31,9 @@ const NETWORKS: [&str; 9] = [
     "10.2.0.0/24",
     "203.0.113.7/32",
 ];
+
+/// A network that specs route to a pod.
+const ROUTED: &str = "10.9.0.0/16";
 
 fn end(dice: &mut Dice, has_peer: bool) -> String {
     match dice.below(8) {
@@ -65,7 +69,7 @@ fn specs(dice: &mut Dice) -> [String; 2] {
             .unwrap();
     }
     if dice.one_in(4) {
-        writeln!(text, "[[route]]\ndestination = \"10.9.0.0/16\"\nvia = \"10.1.1.7\"").unwrap();
+        writeln!(text, "[[route]]\ndestination = \"{ROUTED}\"\nvia = \"10.1.1.7\"").unwrap();
     }
     if dice.one_in(6) {
         writeln!(text, "[[route]]\ndestination = \"10.8.0.0/16\"\ntype = \"reject\"").unwrap();
@@ -100,11 +104,22 @@ fn specs(dice: &mut Dice) -> [String; 2] {
 
 fn compiled(dice: &mut Dice) -> Option<(Compiled, [String; 2])> {
     let texts = specs(dice);
-    let [own, other] = &texts;
+    Some((compiled_for(SITE, &texts)?, texts))
+}
+
+fn compiled_for(site: &str, [own, other]: &[String; 2]) -> Option<Compiled> {
     let tenants = [Source::new("t.toml", own.as_str()), Source::new("u.toml", other.as_str())];
-    let site = Source::new("site.toml", SITE);
-    let compiled = compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants });
-    Some((compiled.ok()?, texts))
+    let site = Source::new("site.toml", site);
+    compile(Input { site: &site, allocated: Allocated::Nothing, tenants: &tenants }).ok()
+}
+
+/// Returns what is violated in MidoNet's objects of the same specs: a rule may ask for what a check forbids, as one from a network that
+/// holds more bridges than the peer was given.
+fn asked_for(texts: &[String; 2]) -> Vec<String> {
+    let engine = "[midonet]\nembedded = true\nmanaged = true\n[pools]";
+    let (_, rest) = SITE.split_once("[pools]").unwrap();
+    let compiled = compiled_for(&format!("name = \"s\"\n{engine}{rest}"), texts).unwrap();
+    found(&verified(&compiled, &compiled.topology), &texts[0])
 }
 
 fn verified(compiled: &Compiled, topology: &Topology) -> Verification {
@@ -160,12 +175,19 @@ fn faulty(dice: &mut Dice, topology: &Topology) -> Option<(String, Topology)> {
 
 /// Returns what a fault changes of what the checks ask: between the tenant's bridges, and what does not leave any more.
 fn changes(before: &Topology, after: &Topology) -> Vec<String> {
+    // The checks ask nothing about networks that the spec routes to a pod.
+    let is_routed = |text: &str| {
+        text.parse().is_ok_and(|part: Ipv4Net| ROUTED.parse::<Ipv4Net>().unwrap().contains(&part))
+    };
+    let is_of_pods = |change: &&ReachabilityChange| {
+        change.destinations.is_empty() || !change.destinations.split(", ").all(is_routed)
+    };
     let asked = |change: &&ReachabilityChange| match (&change.from, &change.to) {
         (ConnectionEnd::Bridge { tenant: from, .. }, ConnectionEnd::Bridge { tenant: to, .. }) => from == to,
         (ConnectionEnd::Bridge { .. }, ConnectionEnd::World) => change.now == Now::Denied,
         _ => false,
     };
-    compare(before, after).changes.iter().filter(asked).map(ToString::to_string).collect()
+    compare(before, after).changes.iter().filter(is_of_pods).filter(asked).map(ToString::to_string).collect()
 }
 
 proptest! {
@@ -176,7 +198,12 @@ proptest! {
         let Some((compiled, texts)) = compiled(&mut Dice::new(seed)) else { return Ok(()) };
         let verification = verified(&compiled, &compiled.topology);
         prop_assert_eq!(&verification.unproven, &[]);
-        let found = found(&verification, &texts[0]);
+        let mut found = found(&verification, &texts[0]);
+        if !found.is_empty() {
+            let asked_for = asked_for(&texts);
+            // On OVN the message ends with the packet.
+            found.retain(|violation| !asked_for.iter().any(|one| violation.starts_with(one.as_str())));
+        }
         prop_assert!(found.is_empty(), "{found:#?}\n{}\n{}", texts[0], texts[1]);
     }
 

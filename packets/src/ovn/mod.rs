@@ -4,7 +4,7 @@
 //! them, they mean the same. Sources: ovn-nb(5), ovn-northd(8), and the logical flows of a real OVN; `docs/semantics.md` has the rules.
 
 pub mod network;
-mod read;
+pub(crate) mod read;
 mod router;
 mod simulate;
 mod switch;

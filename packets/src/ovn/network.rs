@@ -320,6 +320,16 @@ impl Network {
         }
     }
 
+    /// Returns the port of a router by which a static route leads; none if its next hop is on no network of the router.
+    pub fn port_of_route(&self, router: &Router, route: &StaticRoute) -> Option<RouterPortIndex> {
+        let next_hop = route.next_hop?;
+        let is_near = |at: &RouterPortIndex| {
+            let port = self.router_port(*at);
+            port.is_some_and(|port| port.networks.iter().any(|network| network.contains(&next_hop)))
+        };
+        route.port.or_else(|| router.ports.iter().copied().find(is_near))
+    }
+
     /// Adds a port to a switch.
     pub fn attach(&mut self, port: SwitchPort) -> SwitchPortIndex {
         let at = SwitchPortIndex(self.switch_ports.len());

@@ -13,7 +13,6 @@ use super::network::{
 use midoform_compiler::ovn::expression::meaning::Condition;
 use midoform_compiler::ovn::expression::parse;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::kinds::row::Value;
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Object, Reference, Row};
 use midoform_compiler::topology::{Entry, Topology};
@@ -72,26 +71,38 @@ impl<'t> Reader<'t> {
             balancers.insert(key.into(), load_balancers(key, row)?);
             Ok(())
         });
-        let of_row = |row: &Row| -> Vec<LoadBalancer> {
-            references(row, "load_balancer").filter_map(|one| balancers.get(one)).flatten().cloned().collect()
+        let of_row = |network: &mut Network, key: &Key, row: &Row| {
+            let mut found = Vec::new();
+            for one in row.references_in("load_balancer") {
+                match balancers.get(one) {
+                    Some(known) => found.extend(known.iter().cloned()),
+                    None => {
+                        let reason = format!("there is no load balancer {one}");
+                        network.faults.push(Fault { key: key.clone(), reason });
+                    }
+                }
+            }
+            found
         };
         self.each(Table::LogicalSwitch, |network, key, row| {
+            let load_balancers = of_row(network, key, row);
             let made = Switch {
                 row: key.into(),
                 ports: Vec::new(),
                 from_port: Vec::new(),
                 to_port: Vec::new(),
-                load_balancers: of_row(row),
-                passes_tags: option(row, "other_config", "vlan-passthru") == Some("true"),
+                load_balancers,
+                passes_tags: row.option_of("other_config", "vlan-passthru") == Some("true"),
             };
             network.switches_by_row.insert(key.into(), SwitchIndex(network.switches.len()));
             network.switches.push(made);
             Ok(())
         });
         self.each(Table::LogicalRouter, |network, key, row| {
+            let load_balancers = of_row(network, key, row);
             let at = router(network, &key.into());
             if let Some(router) = network.routers.get_mut(at.0) {
-                router.load_balancers = of_row(row);
+                router.load_balancers = load_balancers;
             }
             Ok(())
         });
@@ -109,7 +120,7 @@ impl<'t> Reader<'t> {
             let mut on = chassis.remove(&Reference::from(key)).unwrap_or_default();
             on.sort_unstable();
             let networks =
-                texts(row, "networks").map(|text| read(text, "networks")).collect::<Result<_, _>>()?;
+                row.texts_of("networks").map(|text| read(text, "networks")).collect::<Result<_, _>>()?;
             let made = RouterPort {
                 key: key.clone(),
                 name: text(row, "name")?.to_owned(),
@@ -119,7 +130,10 @@ impl<'t> Reader<'t> {
                 peer: None,
                 switch_port: None,
                 gateway_chassis: on.into_iter().map(|(_, name)| name.to_owned()).collect(),
-                mtu: option(row, "options", "gateway_mtu").map(|mtu| read(mtu, "gateway_mtu")).transpose()?,
+                mtu: row
+                    .option_of("options", "gateway_mtu")
+                    .map(|mtu| read(mtu, "gateway_mtu"))
+                    .transpose()?,
             };
             let at = RouterPortIndex(network.router_ports.len());
             network.router_ports_by_name.insert(made.name.clone(), at);
@@ -147,7 +161,7 @@ impl<'t> Reader<'t> {
             let switch = network.switch_of(row_of_switch);
             let mut addresses = Vec::new();
             let mut has_unknown = false;
-            for text in texts(row, "addresses") {
+            for text in row.texts_of("addresses") {
                 match text {
                     "unknown" => has_unknown = true,
                     "router" => {}
@@ -164,7 +178,7 @@ impl<'t> Reader<'t> {
                 kind: kind_of_port(row)?,
                 addresses,
                 has_unknown,
-                security: texts(row, "port_security").map(security).collect::<Result<_, _>>()?,
+                security: row.texts_of("port_security").map(security).collect::<Result<_, _>>()?,
             });
             // The addresses of a port of type router are those of the router's port.
             let behind = network.switch_port(at).and_then(|port| network.behind(port));
@@ -181,12 +195,13 @@ impl<'t> Reader<'t> {
 
     fn sets(&mut self) {
         self.each(Table::AddressSet, |network, _, row| {
-            let addresses = texts(row, "addresses").map(address_or_network).collect::<Result<_, _>>()?;
+            let addresses = row.texts_of("addresses").map(address_or_network).collect::<Result<_, _>>()?;
             network.address_sets.insert(text(row, "name")?.to_owned(), addresses);
             Ok(())
         });
         self.each(Table::PortGroup, |network, _, row| {
-            let ports: BTreeSet<String> = references(row, "ports")
+            let ports: BTreeSet<String> = row
+                .references_in("ports")
                 .filter_map(|port| network.switch_port(network.switch_port_of(port.key()?)?))
                 .map(|port| port.name.clone())
                 .collect();
@@ -234,7 +249,11 @@ impl<'t> Reader<'t> {
                 priority: row.integer_of("priority").unwrap_or(0),
                 text: text_of_match,
                 condition,
-                drops: text(row, "action")? == "drop",
+                drops: match text(row, "action")? {
+                    "allow" => false,
+                    "drop" => true,
+                    other => return Err(format!("policies with the action {other} are not known here")),
+                },
             };
             on_router(network, row, |router| router.policies.push(policy))
         });
@@ -292,10 +311,11 @@ fn acl(network: &Network, key: &Key, row: &Row) -> Result<Acl, Unread> {
             "allow" => AclAction::Allow,
             "allow-related" => AclAction::AllowRelated,
             "allow-stateless" => AclAction::AllowStateless,
+            "drop" => AclAction::Drop,
             "reject" => AclAction::Reject,
-            _ => AclAction::Drop,
+            other => return Err(format!("ACLs with the action {other} are not known here")),
         },
-        is_after_balancing: option(row, "options", "apply-after-lb") == Some("true"),
+        is_after_balancing: row.option_of("options", "apply-after-lb") == Some("true"),
     })
 }
 
@@ -312,7 +332,7 @@ fn load_balancers(key: &Key, row: &Row) -> Result<Vec<LoadBalancer>, Unread> {
         Some("sctp") => 132,
         _ => 6,
     };
-    let Some(Value::Map(vips)) = row.columns.get("vips") else { return Ok(Vec::new()) };
+    let Some(vips) = row.map_of("vips") else { return Ok(Vec::new()) };
     let one = |(public, targets): (&String, &String)| {
         let targets = targets.split(',').filter(|text| !text.is_empty());
         Ok(LoadBalancer {
@@ -331,7 +351,7 @@ fn socket(text: &str) -> Result<(Ipv4Addr, u16), Unread> {
 }
 
 fn kind_of_port(row: &Row) -> Result<SwitchPortKind, Unread> {
-    let named = |name| option(row, "options", name).unwrap_or_default().to_owned();
+    let named = |name| row.option_of("options", name).unwrap_or_default().to_owned();
     match row.text_of("type").unwrap_or_default() {
         "" => Ok(SwitchPortKind::Interface),
         "router" => Ok(SwitchPortKind::Router(named("router-port"))),
@@ -347,17 +367,18 @@ fn kind_of_port(row: &Row) -> Result<SwitchPortKind, Unread> {
 fn security(text: &str) -> Result<Security, Unread> {
     let mut words = text.split_whitespace();
     let mac = read(words.next().unwrap_or_default(), "a MAC address")?;
-    let networks = words.map(|word| {
-        // The address of a port may stand with its network.
-        let network = word.parse::<Ipv4Net>().or_else(|_| word.parse::<Ipv4Addr>().map(Ipv4Net::from));
-        network.map_err(|_| format!("{word} is no network"))
-    });
-    Ok(Security { mac, networks: networks.collect::<Result<_, _>>()? })
+    // The address of a port may stand with its network.
+    Ok(Security { mac, networks: words.map(network_of).collect::<Result<_, _>>()? })
+}
+
+/// Reads a network, or an address as one.
+pub(crate) fn network_of(text: &str) -> Result<Ipv4Net, String> {
+    let network = text.parse::<Ipv4Net>().or_else(|_| text.parse::<Ipv4Addr>().map(Ipv4Net::from));
+    network.map_err(|_| format!("{text} is no network"))
 }
 
 fn address_or_network(text: &str) -> Result<Ipv4Net, Unread> {
-    let network = text.parse::<Ipv4Net>().or_else(|_| text.parse::<Ipv4Addr>().map(Ipv4Net::from));
-    network.map(|network| network.trunc()).map_err(|_| format!("{text} is no network"))
+    Ok(network_of(text)?.trunc())
 }
 
 fn holder(row: &Row) -> Result<&Reference, Unread> {
@@ -366,29 +387,6 @@ fn holder(row: &Row) -> Result<&Reference, Unread> {
 
 fn text<'r>(row: &'r Row, column: &str) -> Result<&'r str, Unread> {
     row.text_of(column).ok_or_else(|| format!("it has no `{column}`"))
-}
-
-fn texts<'r>(row: &'r Row, column: &str) -> impl Iterator<Item = &'r str> {
-    let texts = match row.columns.get(column) {
-        Some(Value::Texts(texts)) => Some(texts),
-        _ => None,
-    };
-    texts.into_iter().flatten().map(String::as_str)
-}
-
-fn references<'r>(row: &'r Row, column: &str) -> impl Iterator<Item = &'r Reference> {
-    let references = match row.columns.get(column) {
-        Some(Value::References(references)) => Some(references),
-        _ => None,
-    };
-    references.into_iter().flatten()
-}
-
-fn option<'r>(row: &'r Row, column: &str, name: &str) -> Option<&'r str> {
-    match row.columns.get(column) {
-        Some(Value::Map(map)) => map.get(name).map(String::as_str),
-        _ => None,
-    }
 }
 
 fn read<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Unread> {

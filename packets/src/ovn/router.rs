@@ -171,13 +171,7 @@ impl Walk<'_> {
         let Some(next_hop) = route.next_hop else {
             return Err(End::Dropped { row: Some(route.key.clone()), why: "a route that discards" });
         };
-        let by_network = || {
-            router.ports.iter().copied().find(|at| {
-                let port = self.network.router_port(*at);
-                port.is_some_and(|port| port.networks.iter().any(|network| network.contains(&next_hop)))
-            })
-        };
-        match route.port.or_else(by_network) {
+        match self.network.port_of_route(router, route) {
             Some(port) => Ok(Way { port, next_hop }),
             None => dropped("the next hop is on no network of the router"),
         }

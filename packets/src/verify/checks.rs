@@ -21,9 +21,9 @@ use super::model::Model;
 use super::packet_set::PacketSet;
 use super::reach::linked_tenants;
 use super::report::{Check, Subject, Unproven, Verification, Violation};
-use super::rows;
 use super::segment::Segment;
 use super::walk::{End, Outcome, TooMany};
+use crate::ovn::read::network_of;
 use crate::trace::Ending;
 use facts::TenantFacts;
 use midoform_compiler::network::{BridgeIndex, Tenant};
@@ -146,7 +146,7 @@ fn route_of(entry: &Entry) -> Option<(&Reference, Ipv4Net, u32)> {
     match &entry.object {
         Object::Route(route) => Some((&route.router, route.destination, route.weight)),
         Object::Row(row) if row.table == Table::LogicalRouterStaticRoute => {
-            let destination = rows::network_of(row.text_of("ip_prefix")?).ok()?;
+            let destination = network_of(row.text_of("ip_prefix")?).ok()?;
             Some((&row.holder.as_ref()?.row, destination.trunc(), 0))
         }
         _ => None,

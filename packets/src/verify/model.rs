@@ -10,11 +10,11 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use super::header::{Headers, Range, rest, united};
+use super::header::{Headers, Range, united};
 use super::index::{Attached, Index};
 use super::path::Path;
 use super::rows::{self, Places, Rows};
-use super::segment::{Segment, Uplink};
+use super::segment::{Segment, Uplink, addresses_of_pods};
 use super::sets::Sets;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
 use crate::semantics::world::World;
@@ -299,13 +299,7 @@ fn segment(
     let routers: Vec<_> = peers.filter_map(|peer| world.ports.get(&peer)).collect();
     let gateways: Vec<_> = routers.iter().filter_map(|port| Some((port.address?, port.mac))).collect();
     let networks: Vec<Ipv4Net> = routers.iter().filter_map(|port| port.network).collect();
-    let mut taken: Vec<Range> = gateways.iter().map(|(address, _)| Range::address(*address)).collect();
-    for network in networks.iter().filter(|network| network.prefix_len() < 31) {
-        taken.extend([Range::address(network.network()), Range::address(network.broadcast())]);
-    }
-    let taken = united(taken);
-    let whole = united(networks.iter().map(|network| Range::network(*network)).collect());
-    let pods: Vec<Range> = whole.into_iter().flat_map(|range| rest(range, &taken)).collect();
+    let pods = addresses_of_pods(&networks, &gateways);
     let address = pods.first().map_or(Ipv4Addr::UNSPECIFIED, |range| Ipv4Addr::from(range.first));
     let mut pod = || world.attach_pod(topology, (id, &entry.key), address);
     let (pod, neighbour) = (pod(), pod());

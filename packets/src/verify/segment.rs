@@ -8,7 +8,7 @@ use midoform_compiler::topology::key::Key;
 use midoform_compiler::values::MacAddress;
 use uuid::Uuid;
 
-use super::header::Range;
+use super::header::{Range, rest, united};
 
 /// A bridge with what may be attached to it.
 #[derive(Clone, Debug)]
@@ -37,4 +37,15 @@ pub(crate) struct Uplink {
     pub(crate) port: Uuid,
     /// The destinations that the provider routes here.
     pub(crate) destinations: Vec<Range>,
+}
+
+/// Returns the addresses that pods of these networks may have: not those of gateways, of the networks and of their broadcasts.
+pub(crate) fn addresses_of_pods(networks: &[Ipv4Net], gateways: &[(Ipv4Addr, MacAddress)]) -> Vec<Range> {
+    let mut taken: Vec<Range> = gateways.iter().map(|(address, _)| Range::address(*address)).collect();
+    for network in networks.iter().filter(|network| network.prefix_len() < 31) {
+        taken.extend([Range::address(network.network()), Range::address(network.broadcast())]);
+    }
+    let taken = united(taken);
+    let whole = united(networks.iter().map(|network| Range::network(*network)).collect());
+    whole.into_iter().flat_map(|range| rest(range, &taken)).collect()
 }

@@ -22,8 +22,9 @@ use uuid::Uuid;
 
 use super::header::{Fragments, Headers, Protocols, Range, SOURCE_PORT, rest, united};
 use super::packet_set::PacketSet;
-use super::segment::{Segment, Uplink};
+use super::segment::{Segment, Uplink, addresses_of_pods};
 use super::sets::Sets;
+use crate::ovn::read::network_of;
 use crate::semantics::id_of;
 use decided::Known;
 use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
@@ -34,7 +35,6 @@ use midoform_compiler::topology::kinds::{Object, Reference, Row};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 use network::{Allowed, Network, Station, SwitchPort};
-pub(crate) use read::network_of;
 pub(crate) use router::NO_HOSTS;
 pub(crate) use switch::ICMP6;
 use tracking::REQUESTS;
@@ -186,13 +186,7 @@ fn segment(
     let ends = || routers.iter().flat_map(|port| port.addresses.iter().map(|own| (*own, port.mac)));
     let gateways: Vec<(Ipv4Addr, MacAddress)> = ends().map(|((address, _), mac)| (address, mac)).collect();
     let networks: Vec<Ipv4Net> = ends().map(|((_, network), _)| network.trunc()).collect();
-    let mut taken: Vec<Range> = gateways.iter().map(|(address, _)| Range::address(*address)).collect();
-    for network in networks.iter().filter(|network| network.prefix_len() < 31) {
-        taken.extend([Range::address(network.network()), Range::address(network.broadcast())]);
-    }
-    let taken = united(taken);
-    let whole = united(networks.iter().map(|network| Range::network(*network)).collect());
-    let pods: Vec<Range> = whole.into_iter().flat_map(|range| rest(range, &taken)).collect();
+    let pods = addresses_of_pods(&networks, &gateways);
     let mut attach = |second: bool| {
         let number = u32::try_from(2 * number + usize::from(second)).unwrap_or(u32::MAX);
         let port = Uuid::from_u128(PODS | u128::from(number));
@@ -244,7 +238,7 @@ fn uplinks(topology: &Topology, entries: &[&Entry], network: &Network) -> Vec<Up
         if row.table != Table::LogicalRouterStaticRoute || !is_of_others {
             continue;
         }
-        let destination = row.text_of("ip_prefix").and_then(|text| read::network_of(text).ok());
+        let destination = row.text_of("ip_prefix").and_then(|text| network_of(text).ok());
         if let (Some(port), Some(destination)) = (row.text_of("output_port"), destination) {
             routed.entry(port).or_default().push(Range::network(destination));
         }

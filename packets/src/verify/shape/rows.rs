@@ -5,8 +5,8 @@ use ipnet::Ipv4Net;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Writer;
+use crate::ovn::read::network_of;
 use crate::verify::header::{Range, rest, united};
-use crate::verify::rows::network_of;
 use midoform_compiler::topology::kinds::Row;
 use midoform_compiler::topology::kinds::row::Value;
 use midoform_compiler::topology::kinds::row::schema::Table;

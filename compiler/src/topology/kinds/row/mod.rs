@@ -218,6 +218,20 @@ impl Row {
         }
     }
 
+    /// Returns the value of a key of a map.
+    pub fn option_of(&self, column: &str, key: &str) -> Option<&str> {
+        self.map_of(column)?.get(key).map(String::as_str)
+    }
+
+    /// Returns the references of a set.
+    pub fn references_in(&self, column: &str) -> impl Iterator<Item = &Reference> + use<'_> {
+        let references = match self.columns.get(column) {
+            Some(Value::References(references)) => Some(references),
+            _ => None,
+        };
+        references.into_iter().flatten()
+    }
+
     /// Returns true if the row is in a column of the row that this reference leads to.
     pub fn is_held_by(&self, reference: &Reference) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.row == *reference)

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use midoform_simulator::{Auth, Options, Server, User, Users, Version};
@@ -25,8 +24,9 @@ mod etcd_server;
 #[path = "lab/ran.rs"]
 mod ran;
 
-pub(crate) use container::{Container, ip};
+pub(crate) use container::Container;
 pub(crate) use etcd_server::EtcdServer;
+pub(crate) use midoform_testutil::ovn_host::{ip, skipped_without_root, unique};
 pub(crate) use ran::{Ran, run, started};
 
 use etcd_server::certificate;
@@ -36,18 +36,6 @@ pub(crate) const HOST: &str = "11111111-2222-3333-4444-555555555555";
 
 /// Both dialects, each with the version that stands for it.
 pub(crate) const DIALECTS: [(u8, Version); 2] = [(1, Version::V1_7), (5, Version::V5_8)];
-
-/// Returns true if a test can't run because it needs root, and prints that it is skipped.
-pub(crate) fn skipped_without_root() -> bool {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| {
-        use std::os::unix::fs::MetadataExt as _;
-        metadata.uid() == 0
-    });
-    if !is_root {
-        println!("SKIPPED: network namespaces need root");
-    }
-    !is_root
-}
 
 /// Returns true, and prints so, if a test can't run because a program is missing.
 pub(crate) fn skipped_without(programs: &[&str]) -> bool {
@@ -61,12 +49,6 @@ pub(crate) fn skipped_without(programs: &[&str]) -> bool {
         println!("SKIPPED: not installed: {} (scripts/test.sh installs it as root)", missing.join(", "));
     }
     !missing.is_empty()
-}
-
-/// Returns a name that no other test has.
-pub(crate) fn unique(prefix: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The embedded API with a site.

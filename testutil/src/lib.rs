@@ -13,6 +13,7 @@ pub mod etcd;
 pub mod front;
 pub mod http;
 pub mod keystone;
+pub mod ovn_host;
 pub mod ovsdb;
 
 use std::path::{Path, PathBuf};

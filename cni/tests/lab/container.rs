@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::unique;
+use super::{ip, unique};
 
 /// A namespace that stands for a container, removed at the end.
 pub(crate) struct Container {
@@ -54,12 +54,4 @@ impl Drop for Container {
 fn names(links: &Value) -> Vec<String> {
     let names = links.as_array().unwrap().iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
     names.filter(|name| name != "lo").collect()
-}
-
-/// Runs `ip`, and returns its output.
-#[track_caller]
-pub(crate) fn ip(arguments: &[&str]) -> String {
-    let output = Command::new("ip").args(arguments).output().unwrap();
-    assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }

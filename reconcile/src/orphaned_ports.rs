@@ -1,14 +1,12 @@
 //! Deletes the ports that pods left behind in the engine's network ([`midoform_store::ipam::ports`] finds them).
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 
 use midoform_compiler::midonet;
 use midoform_compiler::midonet::dialect::Dialect;
 use midoform_compiler::midonet::lower::pod::{self, Pod};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::kinds::{Kind, Object, Reference};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::MacAddress;
@@ -18,12 +16,12 @@ use midoform_store::ipam::host_interface::{host_interface_with_tag, pod_keys, ta
 use midoform_store::ipam::ports::{GRACE, OrphanedPort, Port, RepairError, repair_ports};
 use uuid::Uuid;
 
-use crate::claimed_port::{ClaimedPort, PortError};
+use crate::claimed_port::ClaimedPort;
 use crate::client::{Client, ClientError};
 use crate::connection::Connection;
 use crate::northbound::{Northbound, pods};
 use crate::planned::Unsound;
-use crate::pod_rows;
+use crate::pod_rows::{self, DeleteError};
 
 /// Reads the ports of these bridges. A bridge that is gone has none.
 ///
@@ -48,7 +46,7 @@ async fn ports_in_ovn(
 ) -> Result<Vec<Port>, ClientError> {
     let found = pods::all(northbound, site).await?;
     let port = |found: pods::FoundPort| {
-        let KeyView::Tenant(_, TenantKey::Pod(pod, PodKey::Port)) = found.key.view() else { return None };
+        let pod = found.key.pod_of_port()?;
         let (bridge, host) =
             (found.switch.filter(|switch| switches.contains(switch))?, pod.host.parse().ok());
         let interface = pod.tag.map(|tag| host_interface_with_tag(pod.container, pod.interface, tag));
@@ -109,32 +107,8 @@ fn removal(left: &OrphanedPort, site: &str, dialect: Dialect) -> Result<ClaimedP
     ClaimedPort::new(midonet::plan(site, dialect, &nothing, &observed), &nothing, &observed)
 }
 
-/// The failure of a check of ports, or of their repair.
-#[derive(Debug, thiserror::Error)]
-pub enum PortsError {
-    /// A read failed.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The plan of a deletion did not pass the lint.
-    #[error(transparent)]
-    Unsound(#[from] Unsound),
-    /// A port could not be deleted.
-    #[error(transparent)]
-    Port(#[from] PortError<Infallible>),
-}
-
-impl From<pod_rows::DeleteError> for PortsError {
-    fn from(error: pod_rows::DeleteError) -> Self {
-        match error {
-            pod_rows::DeleteError::Client(error) => PortsError::Client(error),
-            pod_rows::DeleteError::Unsound(error) => PortsError::Unsound(error),
-            pod_rows::DeleteError::Port(error) => PortsError::Port(error),
-        }
-    }
-}
-
 /// Deletes a port that was left.
-async fn remove(connection: &Connection, site: &str, left: &OrphanedPort) -> Result<(), PortsError> {
+async fn remove(connection: &Connection, site: &str, left: &OrphanedPort) -> Result<(), DeleteError> {
     match connection {
         Connection::Midonet(client) => Ok(removal(left, site, client.dialect())?.delete(connection).await?),
         Connection::Ovn(northbound) => {
@@ -156,15 +130,15 @@ pub async fn look(
     before: &Snapshot,
     bridges: &BTreeSet<Uuid>,
     repair: bool,
-) -> Result<Vec<Finding>, RepairError<PortsError>> {
+) -> Result<Vec<Finding>, RepairError<DeleteError>> {
     let ports = ports_of(connection, site, bridges).await;
-    let ports = ports.map_err(|error| RepairError::Port(PortsError::Client(error)))?;
+    let ports = ports.map_err(|error| RepairError::Port(DeleteError::Client(error)))?;
     // The store is read again, because claims may have changed while the ports were read.
     let after = consistency::read(store).await?;
     let mut findings = before.compare(&after, &ports, site, GRACE);
     if repair {
         let remove =
-            async |left: &OrphanedPort| -> Result<(), PortsError> { remove(connection, site, left).await };
+            async |left: &OrphanedPort| -> Result<(), DeleteError> { remove(connection, site, left).await };
         repair_ports(store, &mut findings, remove).await?;
     }
     Ok(findings)

@@ -20,7 +20,7 @@ use crate::planned::Unsound;
 /// The number of tries of a deletion that somebody else gets ahead of.
 const TRIES: u32 = 4;
 
-/// The failure to delete the port of a pod.
+/// The failure to delete ports of pods, or to find them.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
     /// A read failed.

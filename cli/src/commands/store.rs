@@ -5,7 +5,7 @@ use std::path::Path;
 use midoform_compiler::printable::printable;
 use midoform_reconcile::claimed_port::PortError;
 use midoform_reconcile::orphaned_ports;
-use midoform_reconcile::orphaned_ports::PortsError;
+use midoform_reconcile::pod_rows::DeleteError;
 use midoform_store::input_file;
 use midoform_store::ipam::consistency::{Finding, Snapshot};
 use midoform_store::ipam::ports::{PortDeletion, RepairError};
@@ -136,10 +136,10 @@ async fn check_ports(
         let found = orphaned_ports::look(store, connection, &name, before, &bridges, options.repair).await;
         found.map_err(|error| match error {
             RepairError::Store(error) => error.into(),
-            RepairError::Port(PortsError::Client(error)) => error.into(),
-            RepairError::Port(PortsError::Unsound(error)) => error.into(),
-            RepairError::Port(PortsError::Port(PortError::Step(error))) => error.into(),
-            RepairError::Port(PortsError::Port(stopped)) => CommandError::Conflict(stopped.to_string()),
+            RepairError::Port(DeleteError::Client(error)) => error.into(),
+            RepairError::Port(DeleteError::Unsound(error)) => error.into(),
+            RepairError::Port(DeleteError::Port(PortError::Step(error))) => error.into(),
+            RepairError::Port(DeleteError::Port(stopped)) => CommandError::Conflict(stopped.to_string()),
         })
     })
     .await

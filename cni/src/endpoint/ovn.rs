@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use midoform_compiler::ovn;
 use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
 use midoform_compiler::topology::Topology;
-use midoform_compiler::topology::key::view::{KeyView, PodKey, PodName, TenantKey};
 use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Kind, Reference};
@@ -115,6 +114,7 @@ impl<'a> OvnPorts<'a> {
     fn plug_of<'p>(&'p self, attachment: &'p Attachment, key: &'p Key, name: &'p str) -> Plug<'p> {
         Plug {
             interface: &attachment.host_interface,
+            index: None,
             port_name: name,
             mac: attachment.mac,
             site: self.site,
@@ -179,7 +179,7 @@ impl<'a> OvnPorts<'a> {
         let names: BTreeSet<&str> =
             attached.iter().flat_map(|held| held.record.host_interfaces()).map(String::as_str).collect();
         let is_left = |found: &&Interface| {
-            found.key_in(self.site).is_some_and(|key| pod_of(key).is_some())
+            found.key_in(self.site).is_some_and(|key| key.pod_of_port().is_some())
                 && !names.contains(found.name.as_str())
                 && !sweep.interfaces.contains(&found.name)
         };
@@ -194,14 +194,6 @@ impl<'a> OvnPorts<'a> {
             Finding::repaired(consistency::Code::PortWithoutClaim, &format!("interface {name}"), what)
         };
         Ok(gone.iter().map(finding).collect())
-    }
-}
-
-/// Returns the pod of a port's key.
-fn pod_of(key: &Key) -> Option<PodName<'_>> {
-    match key.view() {
-        KeyView::Tenant(_, TenantKey::Pod(pod, PodKey::Port)) => Some(pod),
-        _ => None,
     }
 }
 
@@ -306,7 +298,7 @@ impl Ports for OvnPorts<'_> {
         let host = endpoint.host.to_string();
         let found = self.open_vswitch.interfaces(ReadBy::Site(self.site)).await?;
         let is_of_endpoint = |found: &&Interface| {
-            let pod = found.key_in(self.site).and_then(pod_of);
+            let pod = found.key_in(self.site).and_then(Key::pod_of_port);
             pod.is_some_and(|pod| {
                 (pod.host, pod.container, pod.interface) == (&*host, &*owner.container, &*owner.interface)
             })

@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::plan::{Call, Encode, Engine, HttpCall, Ids, Method, placeholder};
 use crate::topology::key::Key;
-use crate::topology::key::view::{KeyView, PodKey, TenantKey};
 use crate::topology::kinds::{Evidence, Identity, Kind, MediaTypes, Names, Object, Update, marked};
 
 /// The form of the API: 1 for MidoNet 1.x, 5 for 5.x.
@@ -185,7 +184,7 @@ impl Encoder<'_> {
         let binds = own_id && !self.dialect.keeps_offered_id(kind);
         let id = (own_id && !binds).then(|| id.unwrap_or_else(|| self.ids.of_key(key)).to_string());
         let mut body = object.body(self, id, position);
-        if binds && matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port))) {
+        if binds && key.pod_of_port().is_some() {
             body = body.and_then(|body| marked(&body, self.ids.of_key(key)));
         }
         HttpCall {

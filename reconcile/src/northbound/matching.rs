@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::key::{Key, SITE};
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::kinds::row::schema::Table;
@@ -54,7 +53,7 @@ impl<'a> Matching<'a> {
     }
 
     pub(super) fn is_in_scope(&self, key: &Key) -> bool {
-        !is_pod(key) && (key.owner() == SITE || self.scope.tenants.contains(key.owner()))
+        key.pod_of_port().is_none() && (key.owner() == SITE || self.scope.tenants.contains(key.owner()))
     }
 }
 
@@ -67,9 +66,4 @@ fn provider_id(snapshot: &Snapshot, scope: Scope<'_>) -> Option<Uuid> {
     });
     let first = routers.next()?;
     routers.next().is_none().then_some(first.id)
-}
-
-/// Returns true for the port of a pod.
-pub(super) fn is_pod(key: &Key) -> bool {
-    matches!(key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)))
 }

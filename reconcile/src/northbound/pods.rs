@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use midoform_compiler::plan::row_operation::At;
 use midoform_compiler::plan::{Plan, RowOperation};
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::key::view::{KeyView, PodKey, TenantKey};
 use midoform_compiler::topology::kinds::row::SITE_OF_ROW;
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Reference, Row};
@@ -31,13 +30,6 @@ pub struct FoundPort {
     pub switch: Option<Uuid>,
     /// True if a chassis has bound it and made its flows, as northd says (`up`).
     pub is_up: bool,
-}
-
-impl FoundPort {
-    /// Returns true for the port of a pod.
-    pub fn is_pod(&self) -> bool {
-        matches!(self.key.view(), KeyView::Tenant(_, TenantKey::Pod(_, PodKey::Port)))
-    }
 }
 
 /// Reads the site's ports with these ids.

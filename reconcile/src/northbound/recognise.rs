@@ -13,7 +13,7 @@ use midoform_compiler::topology::kinds::{Kind, Row};
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::topology::{Entry, Topology};
 
-use super::matching::{Matching, is_pod};
+use super::matching::Matching;
 use super::provider_router;
 use super::snapshot::{FoundRow, Snapshot};
 use crate::recognise::LATEST_SEARCHED;
@@ -85,7 +85,7 @@ impl Matching<'_> {
             let Some((holder, ..)) = self.snapshot.holder(row.id) else { continue };
             let Some(near) = self.keys.get(&holder).filter(|near| self.is_in_scope(near)) else { continue };
             let key = self.keys.get(&row.id);
-            let is_pod = key.is_some_and(is_pod);
+            let is_pod = key.is_some_and(|key| key.pod_of_port().is_some());
             // The other rows of the site are known, also those of tenants outside of the scope.
             if key.is_some() && !is_pod {
                 continue;

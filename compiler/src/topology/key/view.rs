@@ -239,6 +239,19 @@ impl Key {
             tenant => KeyView::Tenant(tenant, tenant_key(path)),
         }
     }
+
+    /// Returns the pod whose port this is; none for all other keys.
+    pub fn pod_of_port(&self) -> Option<PodName<'_>> {
+        match self.view() {
+            KeyView::Tenant(_, TenantKey::Pod(pod, PodKey::Port)) => Some(pod),
+            _ => None,
+        }
+    }
+
+    /// Returns true for a static port itself.
+    pub fn is_static_port(&self) -> bool {
+        matches!(self.view(), KeyView::Tenant(_, TenantKey::Port(_, PortKey::Device)))
+    }
 }
 
 impl From<KeyView<'_>> for Key {

@@ -71,13 +71,13 @@ expect "the earlier version is installed" inside sh -c 'dpkg --install /tmp/old/
 for file in usr/bin/midoform opt/cni/bin/midonet-cni usr/share/man/man1/midoform.1.gz usr/share/man/man1/midoform-plan.1.gz \
     usr/share/bash-completion/completions/midoform usr/share/zsh/vendor-completions/_midoform \
     usr/share/fish/vendor_completions.d/midoform.fish usr/lib/systemd/system/midoform-serve.service \
-    usr/lib/systemd/system/midoform-drift.service usr/share/doc/midoform/copyright usr/share/doc/midonet-cni/cni.md; do
+    usr/lib/systemd/system/midoform-drift.service usr/lib/systemd/system/midoform-bind.service usr/share/doc/midoform/copyright usr/share/doc/midonet-cni/cni.md; do
     [ -s "$root/$file" ] || fail "the packages have no $file"
 done
 expect "no service is enabled" absent /etc/systemd/system/multi-user.target.wants/midoform-serve.service
 expect "no network configuration is written" absent /etc/cni/net.d
 if command -v systemd-analyze > /dev/null 2>&1; then
-    for unit in serve drift; do
+    for unit in serve drift bind; do
         mkdir -p "$root/tmp/units"
         # What the unit names is in the clean root.
         sed "s,=/usr/bin/midoform,=$root/usr/bin/midoform," "$root/usr/lib/systemd/system/midoform-$unit.service" \

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bind;
 mod change;
 mod first;
 mod inspect;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::Exit;
 
+pub(crate) use bind::*;
 pub(crate) use change::*;
 pub(crate) use first::*;
 pub(crate) use inspect::*;
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Plan(PlanOptions),
     /// Change the network to match the spec.
     Apply(ApplyOptions),
+    /// Plug the interfaces of static ports into this host's Open vSwitch (OVN).
+    Bind(BindOptions),
     /// Undo the changes of a saved plan.
     Undo(UndoOptions),
     /// Report the differences between the network and the spec, and change nothing.

@@ -9,6 +9,7 @@ use midoform_lab::LabError;
 use midoform_reconcile::client::ClientError;
 use midoform_reconcile::credentials::CredentialsError;
 use midoform_reconcile::execute::StepError;
+use midoform_reconcile::open_vswitch::PlugError;
 use midoform_reconcile::planned::{LookError, Unsound};
 use midoform_reconcile::recorder::RecordError;
 use midoform_reconcile::saved::SavedPlanError;
@@ -119,6 +120,9 @@ pub(crate) enum CommandError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Step(#[from] StepError),
+    /// The host's Open vSwitch database can't be used.
+    #[error(transparent)]
+    Plug(#[from] PlugError),
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
@@ -225,6 +229,12 @@ impl CommandError {
             },
             CommandError::Client(error) => client_exit(error),
             CommandError::Step(error) => client_exit(&error.source),
+            CommandError::Plug(error) => match error {
+                PlugError::Database(error) => northbound_exit(error),
+                PlugError::NoBridge { .. } | PlugError::NotInstalled { .. } => Exit::Unreachable,
+                PlugError::Foreign { .. } | PlugError::Contended { .. } => Exit::Conflict,
+                PlugError::Refused { .. } => Exit::ApiError,
+            },
             CommandError::Store(error)
             | CommandError::Lock(LockError::Store(error))
             | CommandError::Allocation(AllocationError::Store(error)) => store_exit(error),
@@ -269,6 +279,11 @@ impl CommandError {
                 "set MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and MIDONET_PROJECT; for Keystone OS_USERNAME, \
                      OS_PASSWORD, OS_PROJECT_NAME, or another of its logins (docs/login.md)",
             ),
+            CommandError::Plug(PlugError::Database(error)) if northbound_exit(error) == Exit::Unreachable => {
+                Some(
+                    "does Open vSwitch run on this host, may you use its socket, and is the address right (`[ovn] open_vswitch`)?",
+                )
+            }
             CommandError::Step(step) if step.source.is_moved() => Some(
                 "the rows are not as they were when the plan was made: nothing of the transaction was done; run it again",
             ),

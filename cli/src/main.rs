@@ -5,6 +5,7 @@
 mod allocation_state;
 mod args;
 mod attached;
+mod binding;
 mod code_host_report;
 mod commands;
 mod cut_pods;
@@ -76,6 +77,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<Exit, CommandError> {
         Command::Validate(options) => commands::validate::run(ui, &options).await,
         Command::Plan(options) => commands::plan::run(ui, &options).await,
         Command::Apply(options) => commands::apply::run(ui, &options).await,
+        Command::Bind(options) => commands::bind::run(ui, &options).await,
         Command::Undo(options) => commands::undo::run(ui, &options).await,
         Command::Drift(options) => commands::drift::run(ui, &options).await,
         Command::Adopt(options) => commands::adopt::run(ui, &options).await,

@@ -11,6 +11,7 @@ mod adopt;
 mod apply;
 mod assertions;
 mod attachments;
+mod bind;
 mod book;
 mod by_hand;
 mod destroy_site;

@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod attachments;
+pub(crate) mod bind;
 pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod doctor;

@@ -9,6 +9,7 @@ use midoform_compiler::topology::key::{Key, Namespace};
 use midoform_compiler::topology::kinds::Kind;
 use midoform_compiler::topology::observed::Observed;
 use midoform_reconcile::goal::Goal;
+use midoform_reconcile::northbound::pods;
 use serde::Serialize;
 
 use crate::args::ShowOptions;
@@ -36,19 +37,23 @@ struct ShownObject {
     id: Option<String>,
     what: String,
     state: &'static str,
+    /// Whether a host has bound the static port, as OVN says; none for other objects, and where the engine does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<bool>,
 }
 
 pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandError> {
     let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
     let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
     let selection = Selection::new(&compiled, &everything())?;
-    let (observed, api) = match target.is_untouched() {
-        true => (Observed::default(), "the embedded API, which has not run yet".to_owned()),
+    let site = &compiled.site.name.value;
+    let (observed, bound, api) = match target.is_untouched() {
+        true => (Observed::default(), BTreeMap::new(), "the embedded API, which has not run yet".to_owned()),
         false => {
             let scope = selection.scope(&selection.compiled.allocations);
             let look = async |session: &Session| {
                 let api = session.connection.address().into_owned();
-                Ok((session.observe(ui, scope).await?, api))
+                Ok((session.observe(ui, scope).await?, bound_ports(session, site).await?, api))
             };
             Session::with(target, compiled.engine(), &options.api, look).await?
         }
@@ -65,6 +70,7 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
             kind,
             id: kind.has_own_id().then(|| id.to_string()),
             what: entry.object.describe(),
+            bound: bound.get(&entry.key).copied(),
             state: match actions.get(entry.key.as_str()) {
                 Some(Action::Keep) => "as wanted",
                 Some(Action::Delete) => "not wanted",
@@ -74,13 +80,19 @@ pub(crate) async fn run(ui: &Ui, options: &ShowOptions) -> Result<Exit, CommandE
     });
     let objects: Vec<ShownObject> = objects.collect();
     let pending = plan.summary().changes();
-    let site = &compiled.site.name.value;
     if options.json {
         ui.json(&Shown { site, api, objects, foreign: &observed.foreign, pending })?;
         return Ok(Exit::Done);
     }
     ui.data(|out| text(out, site, &api, &objects, &observed.foreign, pending))?;
     Ok(Exit::Done)
+}
+
+/// Returns the site's static ports that the engine has, each with whether a host has bound it, where the engine says that.
+async fn bound_ports(session: &Session, site: &str) -> Result<BTreeMap<Key, bool>, CommandError> {
+    let Some(northbound) = session.connection.northbound() else { return Ok(BTreeMap::new()) };
+    let found = pods::all(northbound, site).await?.into_iter();
+    Ok(found.filter(|port| port.key.is_static_port()).map(|port| (port.key, port.is_up)).collect())
 }
 
 fn text(
@@ -99,7 +111,10 @@ fn text(
             writeln!(out, "\n{}", printable(first))?;
             tenant = first;
         }
-        let state = if object.state == "as wanted" { String::new() } else { format!("  ({})", object.state) };
+        let bound = object.bound.map(|bound| if bound { "bound" } else { "not bound" });
+        let state = Some(object.state).filter(|state| *state != "as wanted");
+        let words: Vec<&str> = bound.into_iter().chain(state).collect();
+        let state = if words.is_empty() { String::new() } else { format!("  ({})", words.join(", ")) };
         let id = object.id.as_deref().unwrap_or("");
         let line = format!("  {rest:<44} {:<19} {id:<36} {}{state}", object.kind.name(), object.what);
         writeln!(out, "{}", printable(line.trim_end()))?;

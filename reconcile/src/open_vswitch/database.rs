@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midoform_ovsdb::{Client, Error, Operation, Row, Settings, Transaction};
+use midoform_ovsdb::{Client, Error, Mutation, Mutator, Operation, Row, Settings, Transaction};
 
 /// The database's name.
 pub const DATABASE: &str = "Open_vSwitch";
@@ -38,9 +38,14 @@ pub struct Host {
 }
 
 impl Host {
+    /// Returns true if the integration bridge has the userspace datapath.
+    pub fn is_userspace(&self) -> bool {
+        self.datapath.as_deref() == Some("netdev")
+    }
+
     /// Returns true if the datapath passes frames on as they are: then interfaces have to send complete checksums.
     pub fn needs_checksums(&self) -> bool {
-        self.datapath.as_deref() == Some("netdev") && !self.offloads
+        self.is_userspace() && !self.offloads
     }
 }
 
@@ -84,10 +89,8 @@ impl OpenVswitch {
     /// # Errors
     /// When the database can't be used.
     pub async fn is_followed(&self, limit: Duration) -> Result<bool, Error> {
-        use midoform_ovsdb::{Mutation, Mutator};
-        let raise = Operation::mutate("Open_vSwitch", [], vec![Mutation::new("next_cfg", Mutator::Add, 1)]);
         let read = || Operation::select_columns("Open_vSwitch", [], &["next_cfg", "cur_cfg"]);
-        let raised = self.client.transact(&Transaction::new().with(raise).with(read())).await?;
+        let raised = self.client.transact(&Transaction::new().with(raise()).with(read())).await?;
         let wanted = number(raised.rows(1).first(), "next_cfg");
         let end = tokio::time::Instant::now() + limit;
         loop {
@@ -101,6 +104,11 @@ impl OpenVswitch {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Returns the operation that tells ovs-vswitchd of a change; it says by `cur_cfg` that it has made it.
+pub(super) fn raise() -> Operation {
+    Operation::mutate("Open_vSwitch", [], [Mutation::new("next_cfg", Mutator::Add, 1)])
 }
 
 fn number(row: Option<&Row>, column: &str) -> i64 {

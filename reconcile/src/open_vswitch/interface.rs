@@ -10,6 +10,12 @@ use super::database::OpenVswitch;
 /// The columns of an interface that are read.
 pub(super) const COLUMNS: [&str; 5] = ["_uuid", "name", "external_ids", "ofport", "error"];
 
+/// The mark of an interface whose port somebody else made.
+pub(super) const GIVEN: &str = "midoform-given";
+
+/// The mark of the kernel's index of an interface, as it was when it was plugged in.
+pub(super) const INDEX: &str = "midoform-ifindex";
+
 /// An interface of Open vSwitch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -31,6 +37,12 @@ pub struct Interface {
     pub is_installed: bool,
     /// The bridges that have it, by name.
     pub bridges: Vec<String>,
+    /// True if somebody else made its port, and the site only named the logical switch port.
+    pub is_given: bool,
+    /// The kernel's index of the interface when it was plugged in, where that was written down.
+    pub index: Option<u32>,
+    /// All of `external_ids`.
+    pub(super) ids: Value,
     /// The rows of table Port that have it.
     pub(super) ports: Vec<Uuid>,
 }
@@ -66,6 +78,9 @@ impl Interface {
             error: error.filter(|error| !error.is_empty()).map(str::to_owned),
             is_installed: id("ovn-installed").as_deref() == Some("true"),
             bridges: Vec::new(),
+            is_given: id(GIVEN).is_some(),
+            index: id(INDEX).and_then(|index| index.parse().ok()),
+            ids: ids.cloned().unwrap_or_else(Value::empty_map),
             ports: Vec::new(),
         })
     }

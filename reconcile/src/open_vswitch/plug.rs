@@ -10,11 +10,17 @@ use midoform_ovsdb::{
     Value,
 };
 
-use super::database::{DATABASE, OpenVswitch};
-use super::interface::{COLUMNS, Interface, ReadBy};
+use super::database::{DATABASE, OpenVswitch, raise};
+use super::interface::{COLUMNS, GIVEN, INDEX, Interface, ReadBy};
+
+/// The entries of `external_ids` that a site may have in an interface.
+pub(super) const MARKS: [&str; 6] = ["iface-id", "attached-mac", SITE_OF_ROW, KEY_OF_ROW, GIVEN, INDEX];
 
 /// The number of tries of a change that somebody else gets ahead of.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
+
+/// The time that ovs-vswitchd gets to see that an interface was taken out.
+const SEEN: Duration = Duration::from_secs(2);
 
 /// An interface of the host that is plugged in for a logical switch port.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +29,8 @@ pub struct Plug<'a> {
     pub interface: &'a str,
     /// The name of the logical switch port.
     pub port_name: &'a str,
+    /// The kernel's index of the interface, where the datapath loses an interface that is deleted and made again: the userspace one does.
+    pub index: Option<u32>,
     /// The MAC address behind the interface.
     pub mac: MacAddress,
     /// The site's name.
@@ -75,25 +83,16 @@ pub enum PlugError {
     },
 }
 
-/// The state of an interface, as a wait has seen it last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// OVN has installed the port.
-    Installed,
-    /// Nobody has taken the interface yet.
-    Waits,
-    /// ovs-vswitchd has taken it.
-    Taken,
-}
-
 impl Plug<'_> {
-    fn marks(&self) -> [(&'static str, String); 4] {
-        [
+    pub(super) fn marks(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let index = self.index.map(|index| (INDEX, index.to_string()));
+        let marks = [
             ("iface-id", self.port_name.to_owned()),
             ("attached-mac", self.mac.to_string()),
             (SITE_OF_ROW, self.site.to_owned()),
             (KEY_OF_ROW, self.key.to_string()),
-        ]
+        ];
+        marks.into_iter().chain(index)
     }
 
     /// Returns true if an interface is plugged in as this says.
@@ -103,6 +102,7 @@ impl Plug<'_> {
             && found.mac.as_deref() == Some(&self.mac.to_string())
             && found.key_in(self.site) == Some(self.key)
             && found.bridges == [bridge]
+            && (self.index.is_none() || self.index == found.index)
     }
 
     fn operations(&self, bridge: &str) -> Vec<Operation> {
@@ -120,12 +120,10 @@ impl Plug<'_> {
                 until: Until::Equal,
                 rows: vec![named(bridge)],
             },
-            Operation::expect_none("Port", [Condition::equal("name", self.interface)]),
             Operation::insert_named("Interface", "interface", interface),
             Operation::insert_named("Port", "port", port),
             Operation::mutate("Bridge", is_bridge(), vec![Mutation::new("ports", Mutator::Insert, member)]),
-            // ovs-vswitchd says by `cur_cfg` that it has made this.
-            Operation::mutate("Open_vSwitch", [], vec![Mutation::new("next_cfg", Mutator::Add, 1)]),
+            raise(),
         ]
     }
 }
@@ -138,7 +136,6 @@ impl OpenVswitch {
     pub async fn plug(&self, bridge: &str, plug: &Plug<'_>) -> Result<(), PlugError> {
         let names = [plug.interface.to_owned()];
         for try_ in 0..TRIES {
-            let mut transaction = Transaction::new();
             // The name is new, as a rule: so it is looked at only if the first try finds something.
             if try_ > 0 {
                 let found = self.interfaces(ReadBy::Name(&names)).await?;
@@ -148,13 +145,17 @@ impl OpenVswitch {
                 if found.iter().any(|found| found.key_in(plug.site).is_none()) {
                     return Err(PlugError::Foreign { interface: plug.interface.to_owned() });
                 }
-                for operation in removal(&found) {
-                    transaction.push(operation);
-                }
                 if self.host().await?.datapath.is_none() {
                     return Err(PlugError::NoBridge { bridge: bridge.to_owned() });
                 }
+                if !found.is_empty() {
+                    // ovs-vswitchd opens an interface anew only if it has seen it go.
+                    self.unplug(plug.site, &names).await?;
+                    self.is_followed(SEEN).await?;
+                }
             }
+            let named = [Condition::equal("name", plug.interface)];
+            let mut transaction = Transaction::new().with(Operation::expect_none("Port", named));
             for operation in plug.operations(bridge) {
                 transaction.push(operation);
             }
@@ -197,15 +198,15 @@ impl OpenVswitch {
     /// # Errors
     /// When it has not in time, ovs-vswitchd can't use the interface, or somebody took it out.
     pub async fn wait_until_installed(&self, interface: &str, limit: Duration) -> Result<(), PlugError> {
-        let mut seen = Watched::Waits;
-        let waited = tokio::time::timeout(limit, self.follow(interface, &mut seen)).await;
+        let mut is_taken = false;
+        let waited = tokio::time::timeout(limit, self.follow(interface, &mut is_taken)).await;
         waited.unwrap_or_else(|_| {
-            let is_taken = seen == Watched::Taken;
             Err(PlugError::NotInstalled { interface: interface.to_owned(), is_taken, waited: limit })
         })
     }
 
-    async fn follow(&self, interface: &str, seen: &mut Watched) -> Result<(), PlugError> {
+    /// Follows an interface until its port is installed. `is_taken` becomes true when ovs-vswitchd has taken the interface.
+    async fn follow(&self, interface: &str, is_taken: &mut bool) -> Result<(), PlugError> {
         let columns: Vec<&str> = COLUMNS.into_iter().filter(|column| *column != "_uuid").collect();
         let of_interface = vec![Condition::equal("name", interface)];
         let request = MonitorRequest::default().with_conditions("Interface", &columns, of_interface);
@@ -219,32 +220,34 @@ impl OpenVswitch {
                 return Err(PlugError::Contended { interface: interface.to_owned() });
             };
             if found.is_installed {
-                *seen = Watched::Installed;
                 return Ok(());
             }
             if let Some(error) = found.error {
                 return Err(PlugError::Refused { interface: interface.to_owned(), error });
             }
-            if found.number.is_some_and(|number| number > 0) {
-                *seen = Watched::Taken;
-            }
+            *is_taken = found.number.is_some_and(|number| number > 0);
             monitor.next().await?;
         }
     }
 }
 
-/// Returns the operations that take interfaces out of their bridges: the database removes rows that nobody holds.
+/// Returns the operations that take interfaces out of their bridges: the database removes rows that nobody holds. Where somebody else
+/// made the port, it stays, and loses the site's marks.
 fn removal(found: &[Interface]) -> Vec<Operation> {
-    let ports = found.iter().flat_map(|found| &found.ports);
-    let mut operations: Vec<Operation> = ports
-        .map(|port| {
+    let mut operations = Vec::new();
+    for found in found {
+        if found.is_given {
+            let marks = Mutation::new("external_ids", Mutator::Delete, Value::set(MARKS));
+            operations.push(Operation::mutate("Interface", [Condition::uuid(found.id)], [marks]));
+            continue;
+        }
+        operations.extend(found.ports.iter().map(|port| {
             let holds = Condition::new("ports", Function::Includes, *port);
-            Operation::mutate("Bridge", [holds], vec![Mutation::new("ports", Mutator::Delete, *port)])
-        })
-        .collect();
+            Operation::mutate("Bridge", [holds], [Mutation::new("ports", Mutator::Delete, *port)])
+        }));
+    }
     if !operations.is_empty() {
-        let raise = Mutation::new("next_cfg", Mutator::Add, 1);
-        operations.push(Operation::mutate("Open_vSwitch", [], vec![raise]));
+        operations.push(raise());
     }
     operations
 }

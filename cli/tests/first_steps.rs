@@ -85,15 +85,17 @@ fn init_takes_options() {
 /// A site of OVN: by options, and what does not fit it is refused.
 #[test]
 fn init_writes_a_site_of_ovn() {
-    for (place, more) in
-        [("unix:/var/run/ovn/ovnnb_db.sock", ""), ("ssl:10.0.0.1:6641", "ca = \"cacert.pem\"")]
-    {
+    for (place, more) in [
+        ("unix:/var/run/ovn/ovnnb_db.sock", ""),
+        ("ssl:10.0.0.1:6641", "ca = \"cacert.pem\""),
+        ("ssl:10.0.0.1:6641,ssl:10.0.0.2:6641", "[\"ssl:10.0.0.1:6641\", \"ssl:10.0.0.2:6641\"]"),
+    ] {
         let folder = TestFolder::default();
         let _ = folder.run(MIDOFORM, &["init", "--api", place, "--gateway-chassis", "edge1"]).expect_code(0);
         let site = folder.read("site.toml");
         assert!(
             site.contains("[ovn]")
-                && site.contains(place)
+                && place.split(',').all(|server| site.contains(server))
                 && site.contains("\"edge1\"")
                 && site.contains(more),
             "{site}"
@@ -173,7 +175,7 @@ fn doctor(folder: &TestFolder, more: &[&str]) -> Ran {
 }
 
 /// Returns the verdict and the text of the findings about something.
-fn findings(ran: &Ran, about: &str) -> Vec<(String, String)> {
+pub(crate) fn findings(ran: &Ran, about: &str) -> Vec<(String, String)> {
     let report: Json = serde_json::from_str(&ran.stdout).unwrap();
     let found = report["findings"].as_array().unwrap().iter().filter(|finding| finding["about"] == about);
     let text = |finding: &Json, field: &str| finding[field].as_str().unwrap_or_default().to_owned();
@@ -182,7 +184,7 @@ fn findings(ran: &Ran, about: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn has(found: &[(String, String)], verdict: &str, words: &str) -> bool {
+pub(crate) fn has(found: &[(String, String)], verdict: &str, words: &str) -> bool {
     found.iter().any(|(is, text)| is == verdict && text.contains(words))
 }
 

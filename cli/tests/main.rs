@@ -16,6 +16,7 @@ mod book;
 mod by_hand;
 mod destroy_site;
 mod diagnostics;
+mod doctor_ovn;
 mod drift;
 mod earlier;
 mod exit_codes;

@@ -168,6 +168,14 @@ pub enum OvnEncapsulation {
 }
 
 impl OvnEncapsulation {
+    /// Returns its name, as site files and OVN's `ovn-encap-type` have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OvnEncapsulation::Geneve => "geneve",
+            OvnEncapsulation::Vxlan => "vxlan",
+        }
+    }
+
     /// Returns the bytes that it adds to a packet of a pod.
     pub fn overhead(self) -> u16 {
         match self {

@@ -15,8 +15,8 @@ pub(crate) struct InitOptions {
     /// The site's name; otherwise the folder's.
     #[arg(long, value_name = "NAME")]
     pub(crate) site_name: Option<String>,
-    /// The base URL of the MidoNet API, or a server of OVN's northbound database (unix:PATH, tcp:HOST:PORT, ssl:HOST:PORT);
-    /// otherwise the MidoNet API inside midoform.
+    /// The base URL of the MidoNet API, or the servers of OVN's northbound database (unix:PATH, tcp:HOST:PORT, ssl:HOST:PORT; a
+    /// cluster's separated by commas); otherwise the MidoNet API inside midoform.
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
     /// The dialect: 1 for MidoNet 1.x, 5 for MidoNet 5.x.

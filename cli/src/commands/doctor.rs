@@ -1,11 +1,12 @@
 //! `midoform doctor`: looks at the configuration, the store, the API and this machine, and says what is wrong.
 
+use midoform_compiler::Compiled;
 use midoform_compiler::error_chain::in_one_line;
 use midoform_compiler::printable::printable;
 use serde::Serialize;
 
 use crate::args::DoctorOptions;
-use crate::doctor::{Finding, Verdict, files, machine, plugin, services};
+use crate::doctor::{Finding, Verdict, files, machine, open_vswitch, ovn, plugin, services};
 use crate::error::{CommandError, Exit};
 use crate::project::Project;
 use crate::session::{Session, Target, credentials_file};
@@ -60,12 +61,7 @@ async fn project(options: &DoctorOptions) -> Result<Vec<Finding>, CommandError> 
                 "the site uses the one inside midoform, which starts on demand",
             ));
         }
-        Target::Northbound(servers) => {
-            let examined =
-                async |session: &Session| Ok(services::northbound(session, &servers.remotes).await);
-            let found = Session::with(target.clone(), compiled.engine(), &options.api, examined).await;
-            findings.extend(found.unwrap_or_else(|error| vec![services::no_northbound(&error)]));
-        }
+        Target::Northbound(_) => findings.extend(examine_ovn(options, &compiled, &target).await),
         Target::Url(url, ..) => {
             let examined = async |session: &Session| Ok(services::api(session.midonet()?, url).await);
             let api = Session::with(target.clone(), compiled.engine(), &options.api, examined).await;
@@ -74,6 +70,27 @@ async fn project(options: &DoctorOptions) -> Result<Vec<Finding>, CommandError> 
     }
     findings.push(machine::interfaces(&compiled.site).await);
     Ok(findings)
+}
+
+/// Examines OVN's northbound database, and this machine as a host of OVN.
+async fn examine_ovn(options: &DoctorOptions, compiled: &Compiled, target: &Target) -> Vec<Finding> {
+    let examined = async |session: &Session| {
+        let northbound = session.connection.northbound().cloned();
+        let found = match &northbound {
+            Some(northbound) => ovn::examine(northbound).await,
+            None => Vec::new(),
+        };
+        Ok((found, northbound))
+    };
+    let examined = Session::with(target.clone(), compiled.engine(), &options.api, examined).await;
+    let (mut findings, northbound) =
+        examined.unwrap_or_else(|error| (vec![ovn::no_northbound(&error)], None));
+    if let Some(settings) = &compiled.site.ovn {
+        let has_plugin = options.cni_plugins.join(plugin::NAME).exists();
+        findings
+            .extend(open_vswitch::examine(&compiled.site, settings, northbound.as_ref(), has_plugin).await);
+    }
+    findings
 }
 
 fn line(out: &mut dyn std::io::Write, finding: &Finding) -> std::io::Result<()> {

@@ -34,8 +34,8 @@ enum Network {
     Embedded { version: u8 },
     /// MidoNet, by the URL of its API.
     MidoNet { url: String, version: u8 },
-    /// OVN, by a server of its northbound database.
-    Ovn { northbound: String, gateway_chassis: String },
+    /// OVN, by the servers of its northbound database.
+    Ovn { northbound: Vec<String>, gateway_chassis: String },
 }
 
 /// The forms of a server of OVN's northbound database.
@@ -114,7 +114,8 @@ impl Network {
             }
             let question = "The chassis that traffic to the outside passes";
             let gateway_chassis = answer(ui, asks, &options.gateway_chassis, question, "gw1").await?;
-            return Ok(Network::Ovn { northbound: place, gateway_chassis });
+            let northbound = place.split(',').map(|server| server.trim().to_owned()).collect();
+            return Ok(Network::Ovn { northbound, gateway_chassis });
         }
         if options.gateway_chassis.is_some() {
             let words =
@@ -147,22 +148,30 @@ impl Network {
             Network::MidoNet { url, version } => {
                 format!("[midonet]\nurl = {}\n{}", text(url), dialect(*version))
             }
-            Network::Ovn { northbound, gateway_chassis } => {
-                let ca = match northbound.starts_with("ssl:") {
-                    true => {
-                        "ca = \"cacert.pem\" # the certificates that sign the servers'; its own: certificate, private_key\n"
-                    }
-                    false => "",
-                };
-                format!(
-                    "[ovn]\nnorthbound = {} # a cluster: a list of its servers\n{ca}gateway_chassis = {} # traffic to the \
-                     outside passes it\n",
-                    text(northbound),
-                    text(gateway_chassis)
-                )
-            }
+            Network::Ovn { northbound, gateway_chassis } => ovn_table(northbound, gateway_chassis),
         }
     }
+}
+
+/// Returns the table of OVN.
+fn ovn_table(northbound: &[String], gateway_chassis: &str) -> String {
+    let text = |value: &str| toml::Value::from(value).to_string();
+    let (servers, hint) = match northbound {
+        [server] => (text(server), " # a cluster: a list of its servers"),
+        servers => {
+            (format!("[{}]", servers.iter().map(|server| text(server)).collect::<Vec<_>>().join(", ")), "")
+        }
+    };
+    let ca = match northbound.iter().any(|server| server.starts_with("ssl:")) {
+        true => {
+            "ca = \"cacert.pem\" # the certificates that sign the servers'; its own: certificate, private_key\n"
+        }
+        false => "",
+    };
+    format!(
+        "[ovn]\nnorthbound = {servers}{hint}\n{ca}gateway_chassis = {} # traffic to the outside passes it\n",
+        text(gateway_chassis)
+    )
 }
 
 /// Returns an option's value, or else the answer to a question, or else the default.

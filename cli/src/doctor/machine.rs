@@ -32,25 +32,64 @@ pub(crate) fn kernel() -> Vec<Finding> {
     vec![kernel, veth(&release)]
 }
 
-/// Judges the module for veth pairs: it is built in, loaded, or can be loaded.
+/// Judges the module for veth pairs.
 fn veth(release: &str) -> Finding {
-    let modules = Path::new("/lib/modules").join(release);
-    let names = |file: &str| {
-        let text = std::fs::read_to_string(modules.join(file)).unwrap_or_default();
-        text.lines().any(|line| line.contains("/veth.ko"))
-    };
-    if Path::new("/sys/module/veth").exists() || names("modules.builtin") {
-        return Finding::right(KERNEL, "veth pairs are there");
-    }
-    if names("modules.dep") {
-        return Finding::right(
+    match module("veth", release) {
+        Module::There => Finding::right(KERNEL, "veth pairs are there"),
+        Module::OnDemand => Finding::right(
             KERNEL,
             "veth pairs are there once the module `veth` is loaded, which happens on demand",
-        );
+        ),
+        Module::Missing => {
+            Finding::wrong(KERNEL, "there is no module `veth`", "install the kernel's modules")
+        }
+        Module::Unknown(reason) => Finding::skipped(KERNEL, format!("veth: {reason}")),
+    }
+}
+
+/// Judges the module that is Open vSwitch's datapath in the kernel.
+pub(super) fn datapath() -> Finding {
+    const NAME: &str = "openvswitch";
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    match module(NAME, &release) {
+        Module::There | Module::OnDemand => Finding::right(KERNEL, "the module `openvswitch` is there"),
+        Module::Missing => Finding::wrong(
+            KERNEL,
+            "there is no module `openvswitch`, and the integration bridge is in the kernel",
+            "install the kernel's modules, or let the integration bridge have `datapath_type=netdev` (docs/lab.md)",
+        ),
+        Module::Unknown(reason) => Finding::skipped(KERNEL, format!("{NAME}: {reason}")),
+    }
+}
+
+/// Where a module of the kernel is.
+enum Module {
+    /// Built in, or loaded.
+    There,
+    /// It is loaded when it is needed.
+    OnDemand,
+    /// It can't be loaded.
+    Missing,
+    /// Nothing tells.
+    Unknown(String),
+}
+
+fn module(name: &str, release: &str) -> Module {
+    let modules = Path::new("/lib/modules").join(release);
+    let file = format!("/{name}.ko");
+    let names = |list: &str| {
+        let text = std::fs::read_to_string(modules.join(list)).unwrap_or_default();
+        text.lines().any(|line| line.contains(&file))
+    };
+    if Path::new("/sys/module").join(name).exists() || names("modules.builtin") {
+        return Module::There;
+    }
+    if names("modules.dep") {
+        return Module::OnDemand;
     }
     match modules.join("modules.dep").exists() {
-        true => Finding::wrong(KERNEL, "there is no module `veth`", "install the kernel's modules"),
-        false => Finding::skipped(KERNEL, format!("veth: {} tells nothing of it", modules.display())),
+        true => Module::Missing,
+        false => Module::Unknown(format!("{} tells nothing of it", modules.display())),
     }
 }
 
@@ -63,24 +102,27 @@ pub(crate) async fn interfaces(site: &Site) -> Finding {
     let Some((name, address)) = addresses.into_iter().next() else {
         return Finding::skipped(INTERFACES, "no host of the site has its tunnel address on this machine");
     };
+    tunnel_end(INTERFACES, &format!("host `{name}`"), address, site).await
+}
+
+/// Judges the interface with an address that tunnels end at. `whose` says whose address it is.
+pub(super) async fn tunnel_end(about: &'static str, whose: &str, address: Ipv4Addr, site: &Site) -> Finding {
     let wanted = site.underlay_mtu.value;
     match interface_of(address).await {
-        Err(reason) => Finding::skipped(INTERFACES, format!("host `{name}` at {address}: {reason}")),
-        Ok(interface) if interface.mtu < u32::from(wanted) => Finding::wrong(
-            INTERFACES,
-            format!(
-                "{} of host `{name}` has the MTU {}, and the site's `underlay_mtu` is {wanted}",
-                interface.name, interface.mtu
-            ),
-            format!(
-                "raise it (`ip link set {} mtu {wanted}`), or write `underlay_mtu = {}`",
-                interface.name, interface.mtu
-            ),
+        Err(reason) => Finding::skipped(about, format!("{whose} at {address}: {reason}")),
+        Ok(None) => Finding::wrong(
+            about,
+            format!("{whose} is {address}, which no interface of this machine has"),
+            "correct the address, or give it to the interface that carries the tunnels",
         ),
-        Ok(interface) => Finding::right(
-            INTERFACES,
-            format!("{} of host `{name}` has {address} and the MTU {}", interface.name, interface.mtu),
+        Ok(Some(Interface { name, mtu })) if mtu < u32::from(wanted) => Finding::wrong(
+            about,
+            format!("{name} of {whose} has the MTU {mtu}, and the site's `underlay_mtu` is {wanted}"),
+            format!("raise it (`ip link set {name} mtu {wanted}`), or write `underlay_mtu = {mtu}`"),
         ),
+        Ok(Some(Interface { name, mtu })) => {
+            Finding::right(about, format!("{name} of {whose} has {address} and the MTU {mtu}"))
+        }
     }
 }
 
@@ -97,12 +139,13 @@ struct Interface {
     mtu: u32,
 }
 
-async fn interface_of(address: Ipv4Addr) -> Result<Interface, String> {
+/// Returns the interface that has an address; none if no interface has it.
+async fn interface_of(address: Ipv4Addr) -> Result<Option<Interface>, String> {
     let mut command = tokio::process::Command::new("ip");
     command.args(["-json", "-4", "address", "show", "to", &address.to_string()]);
     let ended = run(command, "").await.map_err(|reason| format!("`ip` can't be run: {reason}"))?;
-    let found: Vec<serde_json::Value> = serde_json::from_str(&ended.output).unwrap_or_default();
+    let found: Vec<serde_json::Value> = serde_json::from_str(&ended.output)
+        .map_err(|_| "`ip` does not tell its interface as JSON".to_owned())?;
     // Interfaces that don't have the address are empty objects.
-    let mut named = found.into_iter().filter_map(|one| serde_json::from_value(one).ok());
-    named.next().ok_or_else(|| "`ip` does not name its interface".to_owned())
+    Ok(found.into_iter().find_map(|one| serde_json::from_value(one).ok()))
 }

@@ -1,7 +1,10 @@
-//! The examinations of `midoform doctor`. Each returns findings, and changes nothing.
+//! The examinations of `midoform doctor`. Each returns findings, and changes nothing but the counters by which one asks OVN's programs
+//! whether they follow (`nb_cfg`, `next_cfg`), as `ovn-nbctl --wait` and `ovs-vsctl` do.
 
 pub(crate) mod files;
 pub(crate) mod machine;
+pub(crate) mod open_vswitch;
+pub(crate) mod ovn;
 pub(crate) mod plugin;
 pub(crate) mod services;
 

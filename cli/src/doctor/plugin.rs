@@ -11,7 +11,7 @@ use super::{Ended, Finding, run};
 const PLUGIN: &str = "plugin";
 const CONFIGURATION: &str = "CNI configuration";
 /// The plugin's file name, and the type that a configuration names it by.
-const NAME: &str = "midonet-cni";
+pub(crate) const NAME: &str = "midonet-cni";
 
 /// Judges the plugin and its configuration. A machine without either is no container host.
 pub(crate) async fn examine(plugins: &Path, configurations: &Path) -> Vec<Finding> {

@@ -1,23 +1,18 @@
-//! The store, the API with its version and its clock, and OVN's northbound database.
+//! The store, and the API with its version and its clock.
 
 use std::time::{Duration, SystemTime};
 
 use midoform_compiler::diagnostic::Diagnostics;
 use midoform_compiler::error_chain::in_one_line;
 use midoform_reconcile::client::Client;
-use midoform_reconcile::execute::Control;
-use midoform_reconcile::northbound::settle::{self, Part, Settled};
 
 use super::Finding;
 use crate::allocation_state::AllocationState;
 use crate::error::CommandError;
-use crate::session::Session;
 
 const STORE: &str = "store";
 const API: &str = "API";
 const CLOCK: &str = "clock";
-const NORTHBOUND: &str = "northbound";
-const NORTHD: &str = "northd";
 
 /// The greatest difference between two clocks that harms nothing: tokens and leases last longer.
 const TOLERATED: Duration = Duration::from_secs(5);
@@ -50,32 +45,6 @@ pub(crate) fn no_api(error: &CommandError) -> Finding {
     Finding::wrong(API, in_one_line(error), advice)
 }
 
-/// Judges a northbound database to which there is no connection.
-pub(crate) fn no_northbound(error: &CommandError) -> Finding {
-    let advice = "correct `[ovn] northbound` and the files for TLS in the site file, or start ovsdb-server";
-    Finding::wrong(NORTHBOUND, in_one_line(error), advice)
-}
-
-/// Judges the northbound database: OVN's northd has to follow it.
-pub(crate) async fn northbound(session: &Session, servers: &str) -> Vec<Finding> {
-    let Some(northbound) = session.connection.northbound() else { return Vec::new() };
-    let connected = Finding::right(NORTHBOUND, format!("{servers} can be used"));
-    let limit = Duration::from_secs(5);
-    let followed = settle::wait(northbound, Part::Southbound, limit, &Control::default()).await;
-    let northd = match followed {
-        Ok(Settled::Done(took)) => {
-            Finding::right(NORTHD, format!("follows the northbound database, in {} ms", took.as_millis()))
-        }
-        Ok(Settled::NotYet(_)) => Finding::wrong(
-            NORTHD,
-            "has not followed the northbound database for 5 s",
-            "start ovn-northd, or look into its log",
-        ),
-        Err(error) => Finding::wrong(NORTHD, in_one_line(&error), "look into the log of ovsdb-server"),
-    };
-    vec![connected, northd]
-}
-
 /// Judges the API and its clock.
 pub(crate) async fn api(client: &Client, url: &str) -> Vec<Finding> {
     let api = match client.version().await {
@@ -91,15 +60,19 @@ async fn clock(client: &Client) -> Finding {
         Ok(None) => return Finding::skipped(CLOCK, "the API does not tell its time"),
         Err(error) => return Finding::skipped(CLOCK, in_one_line(&error)),
     };
-    let ours = SystemTime::now();
+    compared("API", theirs, SystemTime::now())
+}
+
+/// Judges the difference of two clocks: that of a server, and this machine's.
+pub(super) fn compared(whose: &str, theirs: SystemTime, ours: SystemTime) -> Finding {
     let difference = ours.duration_since(theirs).or_else(|_| theirs.duration_since(ours)).unwrap_or_default();
-    let seconds = difference.as_secs();
+    let found = format!("the {whose}'s and this machine's differ by {} s", difference.as_secs());
     match difference <= TOLERATED {
-        true => Finding::right(CLOCK, format!("the API's and this machine's differ by {seconds} s")),
+        true => Finding::right(CLOCK, found),
         false => Finding::doubtful(
             CLOCK,
-            format!("the API's and this machine's differ by {seconds} s"),
-            "synchronise both (chrony, systemd-timesyncd): tokens and leases end by the time of day",
+            found,
+            "synchronise both (chrony, systemd-timesyncd): tokens, leases and certificates end by the time of day",
         ),
     }
 }

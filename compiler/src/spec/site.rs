@@ -189,10 +189,7 @@ impl Word for OvnEncapsulation {
     const ALL: &'static [OvnEncapsulation] = &[OvnEncapsulation::Geneve, OvnEncapsulation::Vxlan];
 
     fn word(self) -> &'static str {
-        match self {
-            OvnEncapsulation::Geneve => "geneve",
-            OvnEncapsulation::Vxlan => "vxlan",
-        }
+        self.name()
     }
 }
 

@@ -1,8 +1,9 @@
 //! OVN's northbound database as the network that is observed and changed.
 //!
-//! [`snapshot`] reads the tables, [`recognise`] matches their rows to keys, [`execute`] sends the operations of a plan as transactions,
-//! and [`settle`] waits until OVN has made flows of them.
+//! [`description`] says what a server is, [`snapshot`] reads the tables, [`recognise`] matches their rows to keys, [`execute`] sends
+//! the operations of a plan as transactions, and [`settle`] waits until OVN has made flows of them.
 
+pub mod description;
 pub mod execute;
 mod matching;
 pub mod pods;

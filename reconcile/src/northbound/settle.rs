@@ -43,9 +43,20 @@ pub async fn wait(
     control: &Control,
 ) -> Result<Settled, ClientError> {
     let started = Instant::now();
+    let [mut pause, longest] = PAUSES;
     let raise = Operation::mutate("NB_Global", [], vec![Mutation::new("nb_cfg", Mutator::Add, 1)]);
     let read = || Operation::select_columns("NB_Global", [], &["nb_cfg", "sb_cfg", "hv_cfg"]);
-    let raised = northbound.transact(&Transaction::new().with(raise).with(read())).await?;
+    // Only northd, or somebody's ovn-nbctl, makes the row. Before that, nothing can have followed.
+    let raised = loop {
+        let raised = northbound.transact(&Transaction::new().with(raise.clone()).with(read())).await?;
+        if !raised.rows(1).is_empty() {
+            break raised;
+        }
+        if started.elapsed() >= limit || control.reason().is_some() {
+            return Ok(Settled::NotYet(started.elapsed()));
+        }
+        tokio::time::sleep(longest).await;
+    };
     let number =
         |row: Option<&Row>, column: &str| row.and_then(|row| row.get(column)?.as_integer()).unwrap_or(0);
     let wanted = number(raised.rows(1).first(), "nb_cfg");
@@ -53,7 +64,6 @@ pub async fn wait(
         Part::Southbound => "sb_cfg",
         Part::Chassis => "hv_cfg",
     };
-    let [mut pause, longest] = PAUSES;
     loop {
         let found = northbound.read(&Transaction::new().with(read())).await?;
         if number(found.rows(0).first(), column) >= wanted {

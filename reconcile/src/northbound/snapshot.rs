@@ -181,7 +181,7 @@ fn own_value(
 }
 
 /// Returns the columns of a table that are read: those that midoform writes, and those that hold rows.
-fn columns_of(table: Table) -> Vec<&'static str> {
+pub(super) fn columns_of(table: Table) -> Vec<&'static str> {
     let own = table.schema().columns.iter().map(|column| column.name);
     let places = TABLES.iter().flat_map(|schema| schema.held_by);
     let holding = places.filter(|(holder, _)| *holder == table).map(|(_, column)| *column);

@@ -27,12 +27,19 @@ pub struct Host {
     pub chassis: Option<String>,
     /// The servers of the southbound database: `external_ids:ovn-remote`.
     pub southbound: Option<String>,
+    /// The types of its tunnels, separated by commas: `external_ids:ovn-encap-type`.
+    pub encapsulation: Option<String>,
+    /// The addresses of its tunnels, separated by commas: `external_ids:ovn-encap-ip`.
+    pub tunnel_addresses: Option<String>,
     /// The name of the integration bridge: `external_ids:ovn-bridge`.
     pub bridge: String,
     /// The integration bridge's type of datapath: empty for the kernel's, `netdev` in userspace; none: there is no such bridge.
     pub datapath: Option<String>,
     /// True if the userspace datapath segments and sums for the interfaces: `other_config:userspace-tso-enable`.
     pub offloads: bool,
+    /// The last `nb_cfg` of the northbound database that ovn-controller has made the flows of: `external_ids:ovn-nb-cfg` of the
+    /// integration bridge.
+    pub followed: Option<i64>,
     /// The number of the last change of the configuration, and the number of the last one that ovs-vswitchd has made.
     pub configured: (i64, i64),
 }
@@ -78,7 +85,7 @@ impl OpenVswitch {
         let columns = ["external_ids", "other_config", "next_cfg", "cur_cfg"];
         let read = Transaction::new()
             .with(Operation::select_columns("Open_vSwitch", [], &columns))
-            .with(Operation::select_columns("Bridge", [], &["name", "datapath_type"]));
+            .with(Operation::select_columns("Bridge", [], &["name", "datapath_type", "external_ids"]));
         let found = self.client.read(&read).await?;
         Ok(host_of(found.rows(0).first(), found.rows(1)))
     }
@@ -124,11 +131,15 @@ fn host_of(table: Option<&Row>, bridges: &[Row]) -> Host {
     let is_named = |row: &&Row| row.get("name").and_then(|name| name.as_str()) == Some(&bridge);
     let found = bridges.iter().find(is_named);
     let datapath = found.map(|row| row.get("datapath_type").and_then(|kind| kind.as_str()).unwrap_or(""));
+    let followed = found.and_then(|row| row.get("external_ids")?.get("ovn-nb-cfg")?.parse().ok());
     Host {
         chassis: text("external_ids", "system-id"),
         southbound: text("external_ids", "ovn-remote"),
+        encapsulation: text("external_ids", "ovn-encap-type"),
+        tunnel_addresses: text("external_ids", "ovn-encap-ip"),
         datapath: datapath.map(str::to_owned),
         bridge,
+        followed,
         offloads: text("other_config", "userspace-tso-enable").as_deref() == Some("true"),
         configured: (number(table, "next_cfg"), number(table, "cur_cfg")),
     }

@@ -15,7 +15,8 @@ install_packages() {
     for pair in dash:dash curl:curl jq:jq openssl:openssl python3:python3 chromium:chromium strace:strace ip:iproute2 \
         ping:iputils-ping iptables:iptables etcd:etcd-server etcdctl:etcd-client containerd:containerd runc:runc \
         podman:podman busybox:busybox-static ovsdb-server:openvswitch-common ovn-northd:ovn-central ovn-controller:ovn-host \
-        ovs-vswitchd:openvswitch-switch ethtool:ethtool mmdebstrap:mmdebstrap dpkg-shlibdeps:dpkg-dev strip:binutils; do
+        ovs-vswitchd:openvswitch-switch ethtool:ethtool mmdebstrap:mmdebstrap dpkg-shlibdeps:dpkg-dev strip:binutils \
+        musl-gcc:musl-tools; do
         command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
     [ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"

@@ -75,8 +75,8 @@ else
     fi
 fi
 
-# Clippy and rustdoc get only the processor time that the tests leave. Their output follows that of the tests. They begin
-# when the tests do, since cargo builds for one command at a time.
+# Clippy, rustdoc and the build from an archive of the sources get only the processor time that the tests leave. Their output follows
+# that of the tests. They begin when the tests do, since cargo builds for one command at a time.
 {
     for _ in $(seq 60); do
         grep -q '^ *Running ' "$results/output" && break
@@ -84,6 +84,7 @@ fi
     done
     stage clippy nice -n 19 cargo clippy --workspace --all-targets --locked -- -D warnings
     stage documentation check_documentation
+    stage sources nice -n 19 sh scripts/test-source.sh
     echo "$failed" > "$results/lints-failed"
 } > "$results/lints" 2>&1 &
 lints=$!
@@ -94,7 +95,7 @@ stage tests cargo test --workspace --locked --no-fail-fast -- --nocapture --test
 # Needs the programs that the tests have built.
 stage packages sh scripts/test-packages.sh
 
-echo "== lints: clippy and rustdoc"
+echo "== lints: clippy, rustdoc, and the build from an archive of the sources"
 start=$(date +%s)
 wait "$lints" || true
 cat "$results/lints"
@@ -105,7 +106,8 @@ sum() {
     sed -n "s/^test result: .* \([0-9][0-9]*\) $1; .*/\1/p" "$results/output" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 skipped=$(grep -c '^SKIPPED: ' "$results/output" || true)
-passed=$(($(sum passed) - skipped + skipped_stages))
+skipped_steps=$(grep -c '^SKIPPED: \(packages\|sources\): ' "$results/output" || true)
+passed=$(($(sum passed) - skipped + skipped_stages + skipped_steps))
 echo "== stages"
 cat "$results/stages"
 grep '^SKIPPED: ' "$results/output" || true

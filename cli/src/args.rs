@@ -32,16 +32,38 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The columns of the help that midoform breaks into lines itself: those of an ordinary terminal.
+const HELP_WIDTH: usize = 80;
+
 /// Returns the end of the help: the exit codes, and where a login comes from.
 fn after_help() -> String {
     let mut text = "Exit codes:\n".to_owned();
     for exit in Exit::ALL {
         let (code, meaning) = exit.described();
-        text += &format!("  {code:>3}  {}\n", meaning.replace('`', ""));
+        text += &hanging(&format!("  {code:>3}  "), &meaning.replace('`', ""));
     }
     text + "\n\
         Login: from the environment, MIDONET_TOKEN, or MIDONET_USERNAME, MIDONET_PASSWORD and\n\
         MIDONET_PROJECT, or OpenStack's variables (OS_…) for Keystone; or from a file (--credentials)."
+}
+
+/// Returns a text behind its head, with further lines below the first one's text. clap breaks lines too, but begins them at the left.
+fn hanging(head: &str, text: &str) -> String {
+    let indent = head.chars().count();
+    let (mut lines, mut column) = (head.to_owned(), indent);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > HELP_WIDTH {
+            lines += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines += word;
+        column += length;
+    }
+    lines + "\n"
 }
 
 /// The options of all commands.

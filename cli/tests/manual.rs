@@ -45,3 +45,25 @@ fn a_folder_that_can_not_be_written_is_named() {
     let failed = folder.run(MIDOFORM, &["manual", "file"]).expect_code(74);
     assert!(failed.stderr.contains("file/man/midoform.1"), "{}", failed.stderr);
 }
+
+/// A meaning that needs more than one line goes on below its beginning, not below the code.
+#[test]
+fn the_exit_codes_of_the_help_are_a_table() {
+    let help = TestFolder::default().run(MIDOFORM, &["--help"]).expect_code(0).stdout;
+    let (_, rest) = help.split_once("Exit codes:\n").unwrap();
+    let (table, _) = rest.split_once("\n\n").unwrap();
+    let (mut codes, mut further) = (0, 0);
+    for line in table.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+        let (head, text) = line.split_at(7);
+        match head.trim().parse::<u8>() {
+            Ok(_) => codes += 1,
+            Err(_) => {
+                assert_eq!(head, "       ", "{line}");
+                further += 1;
+            }
+        }
+        assert!(!text.is_empty() && !text.starts_with(' '), "{line}");
+    }
+    assert!(codes > 12 && further > 1, "{table}");
+}

@@ -35,6 +35,7 @@ mod outputs;
 mod ovn;
 mod page;
 mod plan;
+mod plan_schema;
 mod plugin_network;
 mod pods;
 mod policy;

@@ -12,7 +12,7 @@ use crate::MIDOFORM;
 
 const SCHEMA: &str = "/usr/share/ovn/ovn-nb.ovsschema";
 
-const TENANT: &str = r#"name = "acme"
+pub(crate) const TENANT: &str = r#"name = "acme"
 
 [[bridge]]
 name = "web"
@@ -55,14 +55,14 @@ const TABLES: [&str; 12] = [
 ];
 
 /// A northbound database, and a project on it.
-struct Lab {
+pub(crate) struct Lab {
     servers: Servers,
-    folder: TestFolder,
+    pub(crate) folder: TestFolder,
 }
 
 impl Lab {
     /// Starts a database, and writes a project with the tenant `acme`; none, with a word about it, if OVN is not installed.
-    fn start() -> Option<Lab> {
+    pub(crate) fn start() -> Option<Lab> {
         let has_schema = Path::new(SCHEMA).exists();
         if let Some(missing) = ovsdb::missing().or_else(|| (!has_schema).then(|| SCHEMA.to_owned())) {
             println!("SKIPPED: OVN is not installed ({missing} is missing)");
@@ -87,13 +87,13 @@ impl Lab {
     }
 
     /// Runs a command. Nothing follows this northbound database, so nothing is waited for.
-    fn midoform(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn midoform(&self, arguments: &[&str]) -> Ran {
         let waits = ["apply", "destroy", "undo"].contains(&arguments[0]);
         let more: &[&str] = if waits { &["--wait", "none"] } else { &[] };
         self.folder.run(MIDOFORM, &[arguments, more].concat())
     }
 
-    fn apply(&self) -> Ran {
+    pub(crate) fn apply(&self) -> Ran {
         self.midoform(&["apply", "--yes"]).expect_code(0)
     }
 
@@ -103,7 +103,7 @@ impl Lab {
     }
 
     /// Changes the rows as another tool does.
-    fn nbctl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn nbctl(&self, arguments: &[&str]) -> String {
         let ran = Command::new("ovn-nbctl")
             .arg(format!("--db={}", self.remote()))
             .args(arguments)

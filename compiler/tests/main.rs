@@ -19,6 +19,7 @@ mod lock;
 mod mtu;
 mod ovn;
 mod peering;
+mod plan_format;
 mod plan_samples;
 mod plans;
 mod pods;

@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod certificates;
+pub mod documentation;
 pub mod etcd;
 pub mod front;
 pub mod http;

@@ -222,7 +222,7 @@ pub(crate) struct GraphOptions {
 #[derive(Args)]
 pub(crate) struct SchemaOptions {
     /// The file that the schema describes.
-    #[arg(default_value = "tenant", value_parser = ["tenant", "site", "policy"])]
+    #[arg(default_value = "tenant", value_parser = ["tenant", "site", "policy", "plan"])]
     pub(crate) of: String,
 }
 

@@ -10,6 +10,7 @@ pub(crate) async fn run(ui: &Ui, options: &SchemaOptions) -> Result<Exit, Comman
     let schema = match options.of.as_str() {
         "site" => schema::site(),
         "policy" => schema::policy(),
+        "plan" => midoform_compiler::plan::schema::schema(),
         _ => schema::tenant(),
     };
     ui.json(&schema)?;

@@ -2,6 +2,7 @@
 
 mod go_plugin;
 mod keys;
+mod known_keys;
 mod login;
 mod native;
 mod runtime;

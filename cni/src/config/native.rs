@@ -5,6 +5,7 @@ use std::time::Duration;
 use midoform_compiler::spec::{Profile, Site};
 
 use super::keys::Keys;
+use super::known_keys;
 use super::login::Login;
 use super::runtime::RuntimeConfig;
 use super::settings::{Config, ExtraRoute, LogSettings, STATE_FOLDER, Timeouts};
@@ -13,49 +14,11 @@ use crate::protocol::error::{CniError, Result};
 use crate::protocol::result::Dns;
 use crate::protocol::version::Version;
 
-/// The keys of the specification, of libcni and of midonet-cni. Any other key is a warning.
-const KEYS: &[&str] = &[
-    "add_timeout",
-    "args",
-    "bridge",
-    "capabilities",
-    "cniVersion",
-    "cniVersions",
-    "disableCheck",
-    "disableGC",
-    "dns",
-    "engine",
-    "etcd_login",
-    "etcd_login_file",
-    "host_uuid",
-    "ipMasq",
-    "ipam",
-    "loadOnlyInlinedPlugins",
-    "log_file",
-    "log_level",
-    "login",
-    "login_file",
-    "mtu",
-    "name",
-    "open_vswitch",
-    "prevResult",
-    "profile",
-    "rename_existing",
-    "routes",
-    "runtimeConfig",
-    "site",
-    "state_dir",
-    "store",
-    "tenant",
-    "timeout",
-    "type",
-];
-
 /// Reads midonet-cni's own configuration.
 pub(super) fn read(keys: &Keys<'_>, version: Version, name: String) -> Result<Config> {
     let (site_source, site) = site::parse_for(keys, site::read(keys)?, keys.nonempty("engine")?.as_deref())?;
     let mtu = keys.unless_detaching(mtu(keys, &site))?;
-    let unknown = keys.map.keys().filter(|key| !key.contains('/') && !KEYS.contains(&key.as_str()));
+    let unknown = keys.map.keys().filter(|key| !key.contains('/') && !known_keys::contains(key));
     let warnings = unknown
         .map(|key| format!("the network configuration has the key `{key}`, which midonet-cni does not know"))
         .collect();

@@ -154,6 +154,68 @@ pub(crate) type Result<T> = std::result::Result<T, CniError>;
 mod tests {
     use super::*;
 
+    /// What the documentation says of each code.
+    fn meaning(code: Code) -> &'static str {
+        match code {
+            Code::IncompatibleVersion => "the CNI version is not known, or does not have the verb",
+            Code::UnknownContainer => "the network namespace does not exist",
+            Code::InvalidEnvironment => {
+                "an environment variable is wrong, or an interface of another owner uses the name"
+            }
+            Code::Io => "a file can't be read or written",
+            Code::Decoding => "standard input is no JSON",
+            Code::InvalidConfiguration => "the configuration is wrong",
+            Code::TryAgainLater => "the API, the store, or another run does not reply in time: try again",
+            Code::NotAvailable => "STATUS: no container can be attached now",
+            Code::LimitedConnectivity => {
+                "STATUS: no container can be attached now, and attached ones may have no network"
+            }
+            Code::Internal => "a defect of midonet-cni",
+            Code::Tenant => {
+                "the tenant's spec is wrong, its static ports clash with a pod, or its bridge is not in the engine's network"
+            }
+            Code::NoAddress => {
+                "no address is left, a limit of the tenant is reached, or its bridges are full and its new spec was not applied"
+            }
+            Code::AddressRefused => {
+                "the requested address or MAC address belongs to another endpoint, or the address belongs to no bridge of the tenant"
+            }
+            Code::ApiRefused => "the API, or a database of OVN, refuses a call",
+            Code::Netlink => "the kernel refuses a change of the network",
+            Code::CheckFailed => {
+                "CHECK: the endpoint is not as ADD made it, or its bridge, the bridge's network or its gateway has changed since"
+            }
+            Code::Store => "the store is damaged, or of a newer version",
+        }
+    }
+
+    const ALL: [Code; 17] = [
+        Code::IncompatibleVersion,
+        Code::UnknownContainer,
+        Code::InvalidEnvironment,
+        Code::Io,
+        Code::Decoding,
+        Code::InvalidConfiguration,
+        Code::TryAgainLater,
+        Code::NotAvailable,
+        Code::LimitedConnectivity,
+        Code::Internal,
+        Code::Tenant,
+        Code::NoAddress,
+        Code::AddressRefused,
+        Code::ApiRefused,
+        Code::Netlink,
+        Code::CheckFailed,
+        Code::Store,
+    ];
+
+    #[test]
+    fn the_documentation_of_the_codes_is_current() {
+        let rows = ALL.map(|code| format!("| {} | {} |\n", code.number(), meaning(code)));
+        let text = format!("| Code | Meaning |\n|-|-|\n{}", rows.concat());
+        midoform_testutil::documentation::expect_generated("docs/cni.md", &[("error codes", text)]);
+    }
+
     #[test]
     fn details_name_each_cause_once_and_then_the_way_out() {
         let cause = std::io::Error::other("the disk is full");

@@ -1,5 +1,5 @@
 //! The plan: complete, versioned data. Execution makes no choices that are not in it. `docs/plan-format.md`
-//! describes the JSON form field by field.
+//! describes the JSON form field by field, from the lists in [`schema`].
 
 pub mod call;
 pub mod canonical;
@@ -10,6 +10,7 @@ pub mod order;
 pub mod placeholder;
 pub mod reachability;
 pub mod row_operation;
+pub mod schema;
 pub mod structure;
 
 pub use crate::values::Engine;

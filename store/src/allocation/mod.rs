@@ -1,6 +1,6 @@
 //! The allocations of a site in its store (`docs/store.md`): read as a whole, written by the holder of the tenants' locks.
 
-mod records;
+pub(crate) mod records;
 
 use std::collections::BTreeMap;
 

@@ -22,7 +22,7 @@ impl Record for LinkAddresses {
 
 /// The ids of a tenant that don't follow from the keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Ids {
+pub(crate) struct Ids {
     ids: BTreeMap<Key, Uuid>,
 }
 
@@ -32,7 +32,7 @@ impl Record for Ids {
 
 /// The last generation of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Generation {
+pub(crate) struct Generation {
     last: u32,
 }
 
@@ -42,7 +42,7 @@ impl Record for Generation {
 
 /// A host that midoform put into the tunnel zone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct ZoneHost {
+pub(crate) struct ZoneHost {
     name: String,
 }
 
@@ -52,7 +52,7 @@ impl Record for ZoneHost {
 
 /// A counter that changes with each allocation of an address or network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Pools {
+pub(crate) struct Pools {
     #[serde(rename = "given")]
     pub(super) count: u64,
 }

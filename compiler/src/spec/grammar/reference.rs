@@ -1,7 +1,8 @@
 //! The tables of keys in `docs/spec.md`, generated from the grammar, and the tests of the grammar.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+
+use midoform_testutil::documentation::expect_generated;
 
 use super::constraint::{Constraint, Count};
 use super::{Called, Grammar, KeyView, PolicyKeys, SiteKeys, TenantKeys};
@@ -80,42 +81,20 @@ fn write(text: &mut String, table: &Nested, written: &mut Vec<(String, &'static 
     }
 }
 
-fn documentation() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/spec.md")
-}
-
-/// Puts generated text between the markers of its name.
-fn replaced(text: &str, name: &str, generated: &str) -> String {
-    let (begin, end) =
-        (format!("<!-- begin: keys of the {name} -->\n"), format!("<!-- end: keys of the {name} -->"));
-    let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("docs/spec.md has no {begin}"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("docs/spec.md has no {end}"));
-    format!("{before}{begin}{generated}{end}{after}")
-}
-
 #[test]
 fn the_documentation_is_current() {
     // The policy has a chapter of its own.
     let policy = file::<PolicyKeys>();
     let chapter = (format!("`[{}]`", SiteKeys::KEYS.policy.name), policy.description);
-    let path = documentation();
-    let old = std::fs::read_to_string(&path).unwrap();
-    let mut new = old.clone();
     let files =
         [("site file", file::<SiteKeys>()), ("tenant file", file::<TenantKeys>()), ("policy", policy)];
-    for (name, table) in files {
+    let parts = files.map(|(name, table)| {
         let mut generated = String::new();
         write(&mut generated, &table, &mut vec![chapter.clone()]);
-        new = replaced(&new, name, &generated);
-    }
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &new).unwrap();
-    } else {
-        assert!(
-            old == new,
-            "docs/spec.md is not current: run this test with UPDATE_DOCS=1, and read the difference"
-        );
-    }
+        (format!("keys of the {name}"), generated)
+    });
+    let parts: Vec<(&str, String)> = parts.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    expect_generated("docs/spec.md", &parts);
 }
 
 /// Calls `visit` with every key, and with the headings of its table.

@@ -1,6 +1,9 @@
 //! The keys of the store. Names in keys are encoded so that they contain no `/`. The functions build keys, [`KeyKind`]
 //! takes them apart.
 
+#[cfg(test)]
+mod reference;
+
 use std::net::Ipv4Addr;
 
 use midoform_compiler::names::{PeerPair, TenantName};

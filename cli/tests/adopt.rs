@@ -9,7 +9,7 @@ use crate::plugin_network::{HOST, PluginNetwork, Tenant, is_random};
 use crate::served::Served;
 
 const VERSIONS: [(&str, &str); 3] = [("1.7", "1"), ("5.0", "5"), ("5.8", "5")];
-const BLUE: Tenant<'_> = Tenant {
+pub(crate) const BLUE: Tenant<'_> = Tenant {
     name: "blue",
     tenant_id: "blue",
     link: ("172.16.9.2", "172.16.9.3", "172.16.9.0/24"),
@@ -32,13 +32,13 @@ const GREEN: Tenant<'_> = Tenant {
     pods: 2,
 };
 
-fn serve(folder: &TestFolder, version: &str) -> Served {
+pub(crate) fn serve(folder: &TestFolder, version: &str) -> Served {
     let host = format!("{HOST}=node1");
     Served::start(folder, &["--version", version, "--inspect", "--host", &host])
         .unwrap_or_else(|ran| panic!("{}", ran.stderr))
 }
 
-fn write_site(folder: &TestFolder, served: &Served, dialect: &str, provider: &str) {
+pub(crate) fn write_site(folder: &TestFolder, served: &Served, dialect: &str, provider: &str) {
     let site = format!(
         "name = \"old\"\n[midonet]\nurl = \"{}\"\nversion = {dialect}\nprovider_router = \"{provider}\"\n[pools]\n\
          links = \"172.16.9.0/24\"\nshared = true\n",

@@ -18,9 +18,9 @@ use crate::MIDOFORM;
 use crate::served::Served;
 
 /// A fenced block: the language, the text, and the number of its first line.
-type Block = (String, String, usize);
+pub(crate) type Block = (String, String, usize);
 
-fn blocks(text: &str) -> Vec<Block> {
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut is_open = false;
     for (at, line) in text.lines().enumerate() {
@@ -42,7 +42,7 @@ fn blocks(text: &str) -> Vec<Block> {
 }
 
 /// Returns all chapters of the book, and the README.
-fn chapters() -> Vec<PathBuf> {
+pub(crate) fn chapters() -> Vec<PathBuf> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -59,7 +59,7 @@ fn chapters() -> Vec<PathBuf> {
     found
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -165,31 +165,6 @@ fn the_picture_of_the_readme_is_true() {
     );
 }
 
-#[test]
-fn every_file_in_a_block_is_read() {
-    let (mut toml, mut json) = (0, 0);
-    for path in chapters() {
-        for (language, block, line) in blocks(&read(&path)) {
-            let place = format!("{}:{line}", path.display());
-            match language.as_str() {
-                "toml" => {
-                    block.parse::<toml::Table>().unwrap_or_else(|error| panic!("{place}: {error}"));
-                    toml += 1;
-                }
-                "json" if !block.contains('…') => {
-                    drop(
-                        serde_json::from_str::<serde_json::Value>(&block)
-                            .unwrap_or_else(|error| panic!("{place}: {error}")),
-                    );
-                    json += 1;
-                }
-                _ => {}
-            }
-        }
-    }
-    assert!(toml > 5 && json > 0, "{toml} {json}");
-}
-
 /// Every command line of the documentation has options that its command has.
 #[test]
 fn every_command_has_the_options_that_are_shown() {
@@ -239,6 +214,25 @@ fn every_chapter_is_in_the_summary() {
         let name = name.display().to_string();
         assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name}");
     }
+}
+
+/// Each claim of the comparison about midoform names tests that exist.
+#[test]
+fn the_tests_of_the_comparison_exist() {
+    let text = read(&root().join("docs/comparison.md"));
+    let (_, rest) = text.split_once("\n## What shows it of midoform\n").unwrap();
+    let (table, _) = rest.split_once("\n## ").unwrap();
+    let mut claims = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let marked: Vec<&str> = row.rsplit_once(" | ").unwrap().1.split('`').skip(1).step_by(2).collect();
+        assert!(!marked.is_empty() && marked.len() % 2 == 0, "{row}");
+        for pair in marked.chunks(2) {
+            let source = read(&root().join(pair[0]));
+            assert!(source.contains(&format!("fn {}()", pair[1])), "{} has no test `{}`", pair[0], pair[1]);
+        }
+        claims += 1;
+    }
+    assert!(claims > 8, "{claims}");
 }
 
 /// Returns the values of an attribute in a page.

@@ -19,8 +19,8 @@ const TENANT: &str = "name = \"acme\"\n[[bridge]]\nname = \"web\"\ncidr = \"10.0
     [[port]]\nname = \"far\"\nbridge = \"web\"\nhost = \"there\"\ninterface = \"tap3\"\naddress = \"10.0.0.13\"\nmac = \"02:00:00:00:00:13\"\n";
 
 /// An OVN with a site, and one tenant in its folder.
-struct World {
-    host: OvnHost,
+pub(crate) struct World {
+    pub(crate) host: OvnHost,
     /// The namespaces behind interfaces.
     made: RefCell<BTreeSet<String>>,
 }
@@ -33,7 +33,7 @@ impl Drop for World {
     }
 }
 
-fn world() -> Option<World> {
+pub(crate) fn world() -> Option<World> {
     let host = OvnHost::start()?;
     let site = format!(
         "name = \"lab\"\n[ovn]\nnorthbound = \"{}\"\nopen_vswitch = \"{}\"\nmanaged = true\ngateway_chassis = \"hv\"\n\
@@ -55,17 +55,11 @@ impl World {
     }
 
     fn midoform(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        Ran::from(self.command(arguments).output().unwrap())
     }
 
     #[track_caller]
-    fn apply(&self) {
+    pub(crate) fn apply(&self) {
         let ran = self.midoform(&["apply", "--yes"]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
     }
@@ -76,7 +70,7 @@ impl World {
     }
 
     /// Makes an interface of the host. Its other end is in a namespace, with the addresses of the port.
-    fn add_interface(&self, name: &str) {
+    pub(crate) fn add_interface(&self, name: &str) {
         let (host, inside) = (&*self.host.namespace, &*self.inside(name));
         let number = &name[3..];
         let (mac, address) = (format!("02:00:00:00:00:1{number}"), format!("10.0.0.1{number}/24"));

@@ -14,7 +14,7 @@ use crate::book::{Block, blocks, chapters, read};
 use crate::lab::Labs;
 use crate::plugin_network::PluginNetwork;
 use crate::served::Served;
-use crate::{MIDOFORM, adopt};
+use crate::{MIDOFORM, adopt, bind};
 
 /// Blocks that are not run, by chapter and beginning, with the reason.
 const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -23,6 +23,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/lab.md",
         "mmdebstrap",
         "it unpacks another release of Debian, which scripts/install-test-tools.sh does the same way",
+    ),
+    (
+        "docs/guides/static-ports.md",
+        "systemctl",
+        "it needs systemd; scripts/test-packages.sh checks the unit, and `bind::` runs its command",
     ),
     (
         "docs/adopt.md",
@@ -50,6 +55,7 @@ const RUN: &[(&str, &str, fn(&Block))] = &[
     ("docs/guides/disaster.md", "midoform store --store store.db load", is_run_with_the_dump),
     ("docs/guides/disaster.md", "midoform plan tenants", is_run_with_the_dump),
     ("docs/guides/go-plugin.md", "mkdir -p tenants", an_adoption),
+    ("docs/guides/static-ports.md", "midoform bind", static_ports),
 ];
 
 /// Returns the blocks of commands outside of tours, with their chapters.
@@ -144,6 +150,7 @@ tests! {
     disaster_guide_load: "docs/guides/disaster.md", "midoform store --store store.db load";
     disaster_guide_plan: "docs/guides/disaster.md", "midoform plan tenants";
     go_plugin_guide: "docs/guides/go-plugin.md", "mkdir -p tenants";
+    static_ports_guide: "docs/guides/static-ports.md", "midoform bind";
 }
 
 /// Runs a text as a shell does, with `midoform` in the path.
@@ -380,4 +387,19 @@ fn in_a_machine_of_its_own(text: &str) -> String {
     let text =
         text.replace("cargo build --release --locked --workspace\n", "").replace("target/release", &programs);
     format!("{empty}{text}")
+}
+
+/// A host with one of two interfaces: the output is the guide's.
+fn static_ports(block: &Block) {
+    let Some(world) = bind::world() else { return };
+    world.apply();
+    world.add_interface("tap1");
+    let mut shell = world.host.command("sh");
+    let programs = Path::new(MIDOFORM).parent().unwrap().display().to_string();
+    shell.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
+    let ran =
+        Ran::from(shell.args(["-e", "-c", &block.1]).current_dir(world.host.folder.path()).output().unwrap());
+    let guide = read(&root().join("docs/guides/static-ports.md"));
+    let shown = blocks(&guide).into_iter().find(|block| block.0 == "text").unwrap();
+    assert_eq!((ran.code, ran.stdout.trim_end()), (0, shown.1.trim_end()), "{}", ran.stderr);
 }

@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Verify(VerifyOptions),
     /// Draw the topology, as Graphviz DOT or Mermaid.
     Graph(GraphOptions),
-    /// Print the JSON Schema of a tenant file, of the site file, of a policy file, or of a plan as JSON.
+    /// Print the JSON Schema of a tenant file, the site file, a policy file, or a plan.
     Schema(SchemaOptions),
     /// Explain one object: its kind, its line in the spec, its dependencies, its API calls.
     Explain(ExplainOptions),

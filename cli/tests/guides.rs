@@ -1,8 +1,7 @@
 //! Every block of commands in the documentation is run as it is written, in a folder that has what its chapter is about. The blocks of
 //! tours are `book`'s. What can't be run where tests run is in [`NOT_RUN`], each with the reason.
 //!
-//! A block is known by its chapter and the first word of its kind: a block that nobody names here is an error, and so is a name without a
-//! block.
+//! A block is known by its chapter and its beginning. One that nobody names here is an error, and so is a name without a block.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -87,12 +87,12 @@ empty_root() {
     mkdir "$root"
     cp -R examples/seed "$programs/midoform" "$programs/midonet-cni" "$root/"
     inside() {
-        env -i "$@"
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
     }
     expect "midoform plans in an empty root" inside chroot "$root" /midoform plan /seed > "$work/plan"
     expect "it plans what the other build plans" same_plan
     expect "it applies" inside chroot "$root" /midoform apply /seed --yes > "$work/apply" 2>&1
-    expect "it verifies" inside chroot "$root" /midoform verify /seed > "$work/verify" 2>&1
+    expect "it shows what it made" inside chroot "$root" /midoform show /seed > "$work/shown" 2>&1
     expect "midonet-cni answers VERSION" inside CNI_COMMAND=VERSION chroot "$root" /midonet-cni > "$work/version" < /dev/null
     expect "with the versions that it supports" has_line '"supportedVersions"' "$work/version"
     tls
@@ -105,22 +105,28 @@ same_plan() {
 }
 
 # A server whose certificate is signed by an authority that the site file names. It is no MidoNet API (exit code 7), which midoform
-# finds out only over TLS; without the authority it refuses the certificate (4).
+# finds out only over TLS; with another authority it refuses the certificate (4).
 tls() {
     if ! command -v openssl > /dev/null 2>&1; then
         skip "TLS of the static programs: openssl is not installed"
         return 0
     fi
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=midoform-tests \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$root/ca.pem" 2> /dev/null
+    # Not openssl's own configuration: its certificates are those of authorities, which no server may use.
+    printf '[req]\ndistinguished_name = name\n[name]\n' > "$work/openssl.conf"
+    for name in ca other-ca; do
+        openssl req -config "$work/openssl.conf" -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+            -subj /CN=midoform-tests -addext basicConstraints=CA:FALSE -addext subjectAltName=IP:127.0.0.1 \
+            -keyout "$work/$name.key" -out "$root/$name.pem" 2> /dev/null
+    done
     port=$((10000 + $$ % 20000))
-    openssl s_server -accept "127.0.0.1:$port" -cert "$root/ca.pem" -key "$work/key.pem" -www -quiet > "$work/server" 2>&1 &
+    openssl s_server -accept "127.0.0.1:$port" -cert "$root/ca.pem" -key "$work/ca.key" -www -quiet > "$work/server" 2>&1 &
     server=$!
     mkdir "$root/trusted" "$root/other"
     site='name = "lab"\n[midonet]\nurl = "https://127.0.0.1:%s/midonet-api"\nmanaged = true\n'
     # shellcheck disable=SC2059
     printf "$site" "$port" > "$root/other/site.toml"
     { cat "$root/other/site.toml" && echo 'ca = "/ca.pem"'; } > "$root/trusted/site.toml"
+    echo 'ca = "/other-ca.pem"' >> "$root/other/site.toml"
     printf 'name = "acme"\n[[bridge]]\nname = "web"\n' | tee "$root/other/acme.toml" > "$root/trusted/acme.toml"
     for _ in $(seq 50); do
         if openssl s_client -connect "127.0.0.1:$port" < /dev/null > /dev/null 2>&1; then break; fi

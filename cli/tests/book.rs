@@ -225,7 +225,7 @@ fn the_tests_of_the_comparison_exist() {
     let mut claims = 0;
     for row in table.lines().filter(|line| line.starts_with("| ")).skip(1) {
         let marked: Vec<&str> = row.rsplit_once(" | ").unwrap().1.split('`').skip(1).step_by(2).collect();
-        assert!(!marked.is_empty() && marked.len() % 2 == 0, "{row}");
+        assert!(!marked.is_empty() && marked.len().is_multiple_of(2), "{row}");
         for pair in marked.chunks(2) {
             let source = read(&root().join(pair[0]));
             assert!(source.contains(&format!("fn {}()", pair[1])), "{} has no test `{}`", pair[0], pair[1]);

@@ -35,8 +35,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Blocks that are run, by chapter and beginning, and what runs them.
-const RUN: &[(&str, &str, fn(&Block))] = &[
+/// A block that is run: its chapter, its beginning, and what runs it.
+type Runs = (&'static str, &'static str, fn(&Block));
+
+/// The blocks that are run.
+const RUN: &[Runs] = &[
     ("README.md", "cargo build", the_first_command),
     ("README.md", "target/release/midoform lab up", a_laboratory),
     ("docs/lab.md", "midoform lab up", a_laboratory),
@@ -121,7 +124,7 @@ macro_rules! tests {
         $(
             #[test]
             fn $name() {
-                let find = |(chapter, beginning, _): &&(&str, &str, fn(&Block))| {
+                let find = |(chapter, beginning, _): &&Runs| {
                     (*chapter, *beginning) == ($chapter, $beginning)
                 };
                 let (.., run) = RUN.iter().find(find).unwrap();

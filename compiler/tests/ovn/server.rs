@@ -59,7 +59,7 @@ impl Server {
             server.run("ovsdb-tool", &["create", &shown(&file), &shown(&schema)]);
             let remote = format!("--remote=punix:{}", shown(&socket));
             server.spawn("ovsdb-server", &[&shown(&file), &remote]);
-            wait_for("a database's socket", || socket.exists());
+            wait_for("a database's socket", || UnixStream::connect(&socket).is_ok());
         }
         server.run("ovn-nbctl", &["--no-wait", "init"]);
         server.run("ovn-sbctl", &["init"]);
@@ -128,7 +128,8 @@ impl Server {
     /// Lets a program log all that it complains of.
     fn log_everything(&self, program: &str, process: u32) {
         let socket = self.path(&format!("{program}.{process}.ctl"));
-        wait_for("a program's socket", || socket.exists());
+        // The file is there before the program listens.
+        wait_for("a program's socket", || UnixStream::connect(&socket).is_ok());
         self.run("ovs-appctl", &["-t", &shown(&socket), "vlog/disable-rate-limit"]);
     }
 

@@ -30,12 +30,16 @@ pub(super) const ANSWERS: i64 = 2;
 /// All other frames.
 pub(super) const OTHERS: i64 = 1;
 
+/// What the router itself answers.
+pub(super) const ANSWERS_OF_ROUTER: i64 = 32767;
 /// Packets from the outside with an inside source address.
-pub(super) const UPLINK_SOURCE: i64 = 32767;
+pub(super) const UPLINK_SOURCE: i64 = 32766;
 /// Packets from the outside that are not translated.
-pub(super) const UNTRANSLATED: i64 = 32766;
+pub(super) const UNTRANSLATED: i64 = 32765;
 /// Packets from the outside that would go back there.
-pub(super) const UPLINK_RETURN: i64 = 32765;
+pub(super) const UPLINK_RETURN: i64 = 32764;
+/// Packets to the outside with a source that is not the tenant's.
+pub(super) const FOREIGN_SOURCE: i64 = 32763;
 /// What a peer may not reach, or be reached from.
 pub(super) const PEERS: i64 = 100;
 

@@ -65,7 +65,8 @@ pub(super) fn on_link(link: Link, address: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::new(address, length).unwrap_or_else(|_| address.into())
 }
 
-/// Adds source NAT for the networks of the bridges, and for those that the spec routes through them.
+/// Adds source NAT for the networks of the bridges, and for those that the spec routes through them. A row for every other source would
+/// translate the replies of exposed ports as well: their source is a public address when it comes to source NAT.
 fn translations(lowering: &mut Lowering<'_>) {
     let (tenant, span) = (lowering.tenant, lowering.tenant.egress_span);
     let (first, last) = match tenant.egress {

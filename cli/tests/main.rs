@@ -35,6 +35,7 @@ mod model;
 mod moved;
 mod outputs;
 mod ovn;
+mod ovn_trace;
 mod page;
 mod plan;
 mod plan_schema;

@@ -20,4 +20,5 @@ mod rules;
 #[path = "../../compiler/tests/samples.rs"]
 mod samples;
 mod trace;
+mod trace_rows;
 mod verify;

@@ -9,6 +9,7 @@ use std::path::Path;
 use midoform_compiler::names::TenantName;
 use midoform_compiler::network::allocation::Allocations;
 use midoform_compiler::network::moved::Moves;
+use midoform_compiler::ovn::lower::pod::BridgeSecurity;
 use midoform_compiler::plan::{FORMAT, Plan};
 use midoform_compiler::printable::printable;
 use midoform_compiler::topology::Topology;
@@ -55,6 +56,9 @@ pub struct SavedPlan {
     /// The address and the MAC address behind each static port, for traces: no object of MidoNet has them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<Key, (Ipv4Addr, MacAddress)>,
+    /// OVN: what decides about the port security of the pods of each bridge, for traces: the rows of pods are no part of a plan.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pod_security: BTreeMap<Key, BridgeSecurity>,
     /// The API's base URL; none for the embedded API.
     pub url: Option<String>,
     /// The site file's text, which names the store of the allocations.
@@ -165,6 +169,7 @@ impl SavedPlan {
             moves: Moves::default(),
             removes_foreign: false,
             behind: BTreeMap::new(),
+            pod_security: BTreeMap::new(),
             url: None,
             site_file: String::new(),
             pods: None,

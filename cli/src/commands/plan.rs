@@ -5,6 +5,7 @@ use std::path::Path;
 
 use midoform_compiler::Compiled;
 use midoform_compiler::network::provider_use::Neighbours;
+use midoform_compiler::ovn::lower::pod::BridgeSecurity;
 use midoform_compiler::plan::Plan;
 use midoform_compiler::plan::cut::CutPort;
 use midoform_compiler::plan::reachability::Reachability;
@@ -12,6 +13,7 @@ use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Namespace;
 use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
+use midoform_compiler::values::Engine;
 use midoform_reconcile::goal::Goal;
 use midoform_reconcile::planned::check_provider;
 use midoform_reconcile::saved::{Pods, SavedPlan};
@@ -178,6 +180,9 @@ async fn save(
     saved.removes_foreign = selection.removes_foreign;
     saved.moves = selection.compiled.moves.clone();
     saved.behind = endpoints_of(&selection.compiled.tenants);
+    if selection.compiled.engine() == Engine::Ovn {
+        saved.pod_security = BridgeSecurity::of_tenants(&selection.compiled.tenants);
+    }
     saved.url = url;
     saved.site_file = project.sources.site.text().to_owned();
     if project.state.is_store() {

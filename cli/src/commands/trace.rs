@@ -1,17 +1,23 @@
 //! `midoform trace`: one packet, and its reply.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use midoform_compiler::ovn::lower::pod::BridgeSecurity;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Object;
+use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::ethertype;
+use midoform_packets::ovn::network::Fault;
 use midoform_packets::semantics::{ARP_REPLY, ARP_REQUEST};
-use midoform_packets::trace::{Endpoint, HeldAddresses, TraceNetwork, TraceReport, mermaid, text};
-use midoform_reconcile::beyond::{self, Beyond};
+use midoform_packets::trace::{
+    Endpoint, HeldAddresses, Probe, Surroundings, TraceError, TraceReport, mermaid, text, trace,
+};
+use midoform_reconcile::beyond;
 use midoform_reconcile::goal::Goal;
+use midoform_reconcile::northbound::whole;
 use midoform_reconcile::saved::SavedPlan;
 use midoform_store::ipam::Ipam;
 use uuid::Uuid;
@@ -50,23 +56,25 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
             let message = format!("{option}: a saved plan has everything that a trace needs");
             return Err(CommandError::Usage(message));
         }
-        let saved = SavedPlan::read(&options.spec.path)?;
-        trace(&saved.desired, &saved.behind, None, &options.packet)?
+        let SavedPlan { desired, behind, pod_security, .. } = SavedPlan::read(&options.spec.path)?;
+        let around = Surroundings { static_ports: behind, security: pod_security, ..Surroundings::default() };
+        traced(&desired, &around, &options.packet)?
     } else {
         let (compiled, project) = Project::load(&options.spec).await?.compile(&options.spec)?;
         report::diagnostics(ui, &compiled.warnings, &project.sources);
-        let behind = endpoints_of(&compiled.tenants);
+        let around = Surroundings {
+            static_ports: endpoints_of(&compiled.tenants),
+            security: BridgeSecurity::of_tenants(&compiled.tenants),
+            ..Surroundings::default()
+        };
         match options.live {
-            false => trace(&compiled.topology, &behind, None, &options.packet)?,
+            false => traced(&compiled.topology, &around, &options.packet)?,
             true => {
                 let target = Target::of(&compiled.site, &options.api, &project.sources.root)?;
                 let selection = Selection::new(&compiled, &everything())?;
-                let (observed, beyond) = observe(ui, options, target, &selection).await?;
-                let held = held_addresses(&project.state, &observed, &behind).await?;
-                let foreign = observed.with_foreign();
-                let entries = foreign.entries().iter().chain(&beyond.entries).cloned().collect();
-                let live = Live { held, address_groups: beyond.address_groups };
-                trace(&Topology::new(entries), &behind, Some(live), &options.packet)?
+                let (topology, around) =
+                    observe(ui, options, target, (&selection, &project.state), around).await?;
+                traced(&topology, &around, &options.packet)?
             }
         }
     };
@@ -78,21 +86,35 @@ pub(crate) async fn run(ui: &Ui, options: &TraceOptions) -> Result<Exit, Command
     Ok(Exit::Done)
 }
 
+/// Reads the network as it is, with what midoform did not create.
 async fn observe(
     ui: &Ui,
     options: &TraceOptions,
     target: Target,
-    selection: &Selection<'_>,
-) -> Result<(Observed, Beyond), CommandError> {
+    (selection, state): (&Selection<'_>, &AllocationState),
+    around: Surroundings,
+) -> Result<(Topology, Surroundings), CommandError> {
     if target.is_untouched() {
-        return Ok((Observed::default(), Beyond::default()));
+        let held = held_addresses(state, &Observed::default(), &around.static_ports).await?;
+        return Ok((Topology::default(), Surroundings { held: Some(held), ..around }));
     }
     let scope = selection.scope(&selection.compiled.allocations);
     Session::with(target, selection.compiled.engine(), &options.api, async |session| {
+        if let Some(northbound) = session.connection.northbound() {
+            let whole = whole::read(northbound, scope).await?;
+            let unread = whole.unread.into_iter().map(|(key, reason)| Fault { key, reason }).collect();
+            // The rows of ports tell who has which address.
+            let held = Some(HeldAddresses::default());
+            return Ok((whole.topology, Surroundings { held, unread, ..around }));
+        }
         let observed = session.observe(ui, scope).await?;
         let client = session.midonet()?;
         let beyond = beyond::read(client, client.dialect(), scope.site, &observed).await?;
-        Ok((observed, beyond))
+        let held = Some(held_addresses(state, &observed, &around.static_ports).await?);
+        let foreign = observed.with_foreign();
+        let entries = foreign.entries().iter().chain(&beyond.entries).cloned().collect();
+        let address_groups = beyond.address_groups;
+        Ok((Topology::new(entries), Surroundings { held, address_groups, ..around }))
     })
     .await
 }
@@ -125,34 +147,18 @@ async fn held_addresses(
     Ok(held)
 }
 
-/// What is known of a live network besides its topology.
-struct Live {
-    /// The addresses that somebody has.
-    held: HeldAddresses,
-    address_groups: BTreeMap<Uuid, BTreeSet<Ipv4Addr>>,
-}
-
-/// Sends the packet that the options describe. Without `live`, somebody has every address.
-fn trace(
+/// Sends the packet that the options describe.
+fn traced(
     topology: &Topology,
-    behind: &Endpoints,
-    live: Option<Live>,
+    around: &Surroundings,
     options: &PacketOptions,
 ) -> Result<TraceReport, CommandError> {
+    let behind = &around.static_ports;
     let from = endpoint("--from", &options.from, topology, behind)?;
     let to = match options.to.parse() {
         Ok(address) => Endpoint::World(address),
         Err(_) => endpoint("--to", &options.to, topology, behind)?,
     };
-    let unusable = |error: midoform_packets::trace::TraceError| CommandError::Usage(error.to_string());
-    let mut network = TraceNetwork::new(topology);
-    if let Some(live) = live {
-        network.limit_to(live.held);
-        network.know_address_groups(live.address_groups);
-    }
-    network.attach_static_ports(behind);
-    let sender = network.attach(&from).map_err(unusable)?;
-    network.attach_destination(&to).map_err(unusable)?;
     let arp = options.arp.as_deref().map(|operation| match operation {
         "request" => ARP_REQUEST,
         _ => ARP_REPLY,
@@ -163,12 +169,24 @@ fn trace(
         (_, _, Some(number)) => (number, 0, 0),
         _ => (1, 8, 0),
     };
-    let packet = network.packet(&sender, options.source.unwrap_or(from.address()), to.address(), carried);
     let ethertype = match arp {
         Some(_) => ethertype::ARP,
         None => options.ethertype.unwrap_or(ethertype::IPV4),
     };
-    Ok(network.trace(&sender, TraceNetwork::as_frame(packet, ethertype, options.vlan)))
+    let probe = Probe { from, to, source: options.source, carried, ethertype, vlan: options.vlan };
+    trace(topology, around, &probe).map_err(|error| match error {
+        TraceError::Unread { .. } => CommandError::Conflict(error.to_string()),
+        TraceError::Unknown(_) | TraceError::NoProvider => CommandError::Usage(error.to_string()),
+    })
+}
+
+/// Returns true for a bridge: MidoNet's, or a switch of OVN.
+fn is_bridge(object: &Object) -> bool {
+    match object {
+        Object::Bridge(_) => true,
+        Object::Row(row) => row.table == Table::LogicalSwitch,
+        _ => false,
+    }
 }
 
 /// Reads an endpoint: `TENANT/BRIDGE/ADDRESS`, `TENANT/PORT`, `world`, or `world/ADDRESS`.
@@ -190,8 +208,7 @@ fn endpoint(
         ["world", at] => Ok(Endpoint::World(address(at)?)),
         [tenant, bridge, at] => {
             let key = Key::tenant(tenant).bridge(bridge).device();
-            let there =
-                topology.get(key.as_str()).is_some_and(|entry| matches!(entry.object, Object::Bridge(_)));
+            let there = topology.get(key.as_str()).is_some_and(|entry| is_bridge(&entry.object));
             match there {
                 true => Ok(Endpoint::Pod(key, address(at)?)),
                 false => Err(wrong(format!("there is no bridge {tenant}/{bridge}"))),

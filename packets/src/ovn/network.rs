@@ -329,20 +329,6 @@ impl Network {
         };
         route.port.or_else(|| router.ports.iter().copied().find(is_near))
     }
-
-    /// Adds a port to a switch.
-    pub fn attach(&mut self, port: SwitchPort) -> SwitchPortIndex {
-        let at = SwitchPortIndex(self.switch_ports.len());
-        if let Some(switch) = self.switches.get_mut(port.switch.0) {
-            switch.ports.push(at);
-        }
-        self.switch_ports_by_name.insert(port.name.clone(), at);
-        if let Some(key) = &port.key {
-            self.switch_ports_by_key.insert(key.clone(), at);
-        }
-        self.switch_ports.push(port);
-        at
-    }
 }
 
 impl Sets for Network {

@@ -119,8 +119,8 @@ impl<'t> Reader<'t> {
         self.each(Table::LogicalRouterPort, |network, key, row| {
             let mut on = chassis.remove(&Reference::from(key)).unwrap_or_default();
             on.sort_unstable();
-            let networks =
-                row.texts_of("networks").map(|text| read(text, "networks")).collect::<Result<_, _>>()?;
+            let networks = row.texts_of("networks").filter(|text| !is_ipv6(text));
+            let networks = networks.map(|text| read(text, "networks")).collect::<Result<_, _>>()?;
             let made = RouterPort {
                 key: key.clone(),
                 name: text(row, "name")?.to_owned(),
@@ -210,15 +210,28 @@ impl<'t> Reader<'t> {
         });
     }
 
+    /// Returns the switches on which port groups have ports, by the rows of the groups.
+    fn switches_of_groups(&self) -> BTreeMap<Reference, BTreeSet<SwitchIndex>> {
+        let network = &self.network;
+        let switches = |row: &Row| {
+            let ports = row.references_in("ports").filter_map(|port| network.switch_port_of(port.key()?));
+            ports.filter_map(|at| Some(network.switch_port(at)?.switch)).collect()
+        };
+        self.of(Table::PortGroup).into_iter().map(|(key, row)| (key.into(), switches(row))).collect()
+    }
+
     fn lists(&mut self) {
+        let groups = self.switches_of_groups();
         self.each(Table::Acl, |network, key, row| {
             let made = acl(network, key, row)?;
+            let is_from_port = text(row, "direction")? == "from-lport";
+            let holder = holder(row)?;
             // An ACL of a port group is in the switches of its ports. midoform writes none.
-            let Some(at) = network.switch_of(holder(row)?) else { return Ok(()) };
-            let Some(switch) = network.switches.get_mut(at.0) else { return Ok(()) };
-            match text(row, "direction")? {
-                "from-lport" => switch.from_port.push(made),
-                _ => switch.to_port.push(made),
+            let of_group = groups.get(holder).cloned();
+            for at in of_group.unwrap_or_else(|| network.switch_of(holder).into_iter().collect()) {
+                let Some(switch) = network.switches.get_mut(at.0) else { continue };
+                let list = if is_from_port { &mut switch.from_port } else { &mut switch.to_port };
+                list.push(made.clone());
             }
             Ok(())
         });
@@ -228,6 +241,9 @@ impl<'t> Reader<'t> {
         }
         self.each(Table::LogicalRouterStaticRoute, |network, key, row| {
             let port = row.text_of("output_port");
+            if row.text_of("ip_prefix").is_some_and(is_ipv6) {
+                return Ok(());
+            }
             let route = StaticRoute {
                 key: key.clone(),
                 destination: address_or_network(text(row, "ip_prefix")?)?,
@@ -258,6 +274,9 @@ impl<'t> Reader<'t> {
             on_router(network, row, |router| router.policies.push(policy))
         });
         self.each(Table::Nat, |network, key, row| {
+            if row.text_of("logical_ip").is_some_and(is_ipv6) {
+                return Ok(());
+            }
             let translation = Translation {
                 key: key.clone(),
                 external: read(text(row, "external_ip")?, "external_ip")?,
@@ -342,7 +361,7 @@ fn load_balancers(key: &Key, row: &Row) -> Result<Vec<LoadBalancer>, Unread> {
             targets: targets.map(socket).collect::<Result<_, Unread>>()?,
         })
     };
-    vips.iter().map(one).collect()
+    vips.iter().filter(|(public, _)| !public.starts_with('[')).map(one).collect()
 }
 
 fn socket(text: &str) -> Result<(Ipv4Addr, u16), Unread> {
@@ -368,7 +387,13 @@ fn security(text: &str) -> Result<Security, Unread> {
     let mut words = text.split_whitespace();
     let mac = read(words.next().unwrap_or_default(), "a MAC address")?;
     // The address of a port may stand with its network.
-    Ok(Security { mac, networks: words.map(network_of).collect::<Result<_, _>>()? })
+    let networks = words.filter(|text| !is_ipv6(text)).map(network_of);
+    Ok(Security { mac, networks: networks.collect::<Result<_, _>>()? })
+}
+
+/// Returns true for an address or a network of IPv6: what a row says about these decides about no packet here.
+fn is_ipv6(text: &str) -> bool {
+    text.contains(':')
 }
 
 /// Reads a network, or an address as one.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::network::{LoadBalancer, Router, RouterPort, RouterPortIndex};
-use super::simulate::{Device, End, Evaluated, Next, Walk, dropped};
+use super::simulate::{Device, End, Neighbour, Next, Walk, dropped};
 use super::tracking::Zone;
 use crate::semantics::{ARP_REQUEST, ECHO_REQUEST, Fragment, ICMP};
 use midoform_compiler::ovn::expression::meaning::connection_state as state;
@@ -135,8 +135,9 @@ impl Walk<'_> {
                 return dropped("the exposed port has no target");
             };
             self.pass_tracking()?;
-            self.state.open(zone, (&mut self.packet, self.sent), None, Some(*target));
-            self.translated_by(Some(&balancer.key));
+            let row = Some(&balancer.key);
+            self.state.open(zone, (&mut self.packet, self.sent), (None, Some(*target)), row);
+            self.translated_by(&balancer.key);
         }
         Ok(())
     }
@@ -181,7 +182,7 @@ impl Walk<'_> {
     fn policies(&mut self, router: &Router, input: &RouterPort, output: &RouterPort) -> Result<(), End> {
         for policy in &router.policies {
             let matched = self.meets(&policy.condition, &input.name, Some(&output.name));
-            self.hop(|hop| hop.evaluated.push(Evaluated { row: policy.key.clone(), matched }));
+            self.evaluated(&policy.key, matched);
             match matched {
                 true if policy.drops => {
                     return Err(End::Dropped { row: Some(policy.key.clone()), why: "a policy" });
@@ -249,8 +250,9 @@ impl Walk<'_> {
         let zone = if returns { Zone::Returning(out.router) } else { zone };
         self.look_up(zone, true)?;
         if self.tracked.has(state::NEW) {
-            self.state.open(zone, (&mut self.packet, self.sent), Some(translation.external), None);
-            self.translated_by(Some(&translation.key));
+            let row = Some(&translation.key);
+            self.state.open(zone, (&mut self.packet, self.sent), (Some(translation.external), None), row);
+            self.translated_by(&translation.key);
         }
         Ok(())
     }
@@ -267,6 +269,7 @@ impl Walk<'_> {
             .flat_map(|port| &port.addresses)
             .find(|(_, addresses)| addresses.contains(&next_hop))
             .map(|(mac, _)| *mac);
-        known.or_else(|| self.neighbours.iter().find(|one| one.address == next_hop).map(|one| one.mac))
+        let is_asked = |one: &&Neighbour| (one.switch, one.address) == (switch, next_hop);
+        known.or_else(|| self.neighbours.iter().find(is_asked).map(|one| one.mac))
     }
 }

@@ -12,6 +12,8 @@ use midoform_compiler::values::{MacAddress, ethertype};
 /// A host beyond a port whose addresses OVN has learned: the next hop outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbour {
+    /// The switch.
+    pub switch: SwitchIndex,
     /// Its address.
     pub address: Ipv4Addr,
     /// Its MAC address.
@@ -41,10 +43,28 @@ pub enum End {
 /// A row that was evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluated {
-    /// The row: an ACL or a policy.
+    /// The row: an ACL, a policy, a load balancer or a translation.
     pub row: Key,
     /// True if it matched.
     pub matched: bool,
+    /// The packet behind it, if the row changed its addresses: a balancer, a translation, or one of both whose connection the packet
+    /// belongs to.
+    pub packet_after: Option<Packet>,
+}
+
+/// What connection tracking says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// It opens a connection.
+    New,
+    /// It belongs to a connection, in the direction in which that was opened.
+    Established,
+    /// It is a reply.
+    Reply,
+    /// It belongs to a connection that an ACL has ended.
+    Ended,
+    /// It belongs to no connection, and can't open one.
+    Invalid,
 }
 
 /// A switch or a router.
@@ -67,8 +87,8 @@ pub struct Hop {
     pub packet: Packet,
     /// The rows that were evaluated, in order.
     pub evaluated: Vec<Evaluated>,
-    /// The rows that changed its addresses, each with the packet behind it.
-    pub translated: Vec<(Option<Key>, Packet)>,
+    /// What connection tracking says of it: on a switch for its input port and for its output port, on a router for its translations.
+    pub tracked: Vec<Connection>,
     /// The static route that was taken; none: that of a port's own network.
     pub route: Option<Key>,
     /// The names of the ports by which it left.
@@ -84,6 +104,8 @@ pub struct Trace {
     pub end: End,
     /// The packet at the end of its path.
     pub packet: Packet,
+    /// The router that has answered the packet, an echo request, as the place of its hop: from there on, this is the answer's path.
+    pub answered_by: Option<usize>,
 }
 
 /// The most devices on a path: a packet that passes more is in a loop.
@@ -113,13 +135,14 @@ pub fn simulate(
         hops: Vec::new(),
         tracked: Tracked::default(),
         passes: 0,
+        answered_by: None,
     };
     let end = walk.enter_switch(from);
     let end = match end {
         Ok(next) => walk.follow(next),
         Err(end) => end,
     };
-    Trace { hops: walk.hops, end, packet: walk.packet }
+    Trace { hops: walk.hops, end, packet: walk.packet, answered_by: walk.answered_by }
 }
 
 /// Where a packet goes next.
@@ -139,6 +162,7 @@ pub(super) struct Walk<'a> {
     pub(super) hops: Vec<Hop>,
     pub(super) tracked: Tracked,
     passes: usize,
+    answered_by: Option<usize>,
 }
 
 pub(super) fn dropped<T>(why: &'static str) -> Result<T, End> {
@@ -171,7 +195,7 @@ impl Walk<'_> {
             in_port: in_port.to_owned(),
             packet: self.packet,
             evaluated: Vec::new(),
-            translated: Vec::new(),
+            tracked: Vec::new(),
             route: None,
             out_ports: Vec::new(),
         });
@@ -183,9 +207,15 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn translated_by(&mut self, row: Option<&Key>) {
-        let packet = self.packet;
-        self.hop(|hop| hop.translated.push((row.cloned(), packet)));
+    /// Notes that a row was evaluated.
+    pub(super) fn evaluated(&mut self, row: &Key, matched: bool) {
+        self.hop(|hop| hop.evaluated.push(Evaluated { row: row.clone(), matched, packet_after: None }));
+    }
+
+    /// Notes that a row has changed the packet's addresses.
+    pub(super) fn translated_by(&mut self, row: &Key) {
+        let packet_after = Some(self.packet);
+        self.hop(|hop| hop.evaluated.push(Evaluated { row: row.clone(), matched: true, packet_after }));
     }
 
     /// Sends the packet through connection tracking once.
@@ -200,8 +230,10 @@ impl Walk<'_> {
     pub(super) fn look_up(&mut self, zone: Zone, translates: bool) -> Result<(), End> {
         self.pass_tracking()?;
         self.tracked = self.state.look_up(zone, &self.packet, self.sent);
-        if translates && self.state.translate(zone, &mut self.packet, self.sent) {
-            self.translated_by(None);
+        let connection = self.tracked.in_words();
+        self.hop(|hop| hop.tracked.extend(connection));
+        if translates && let Some(row) = self.state.translate(zone, &mut self.packet, self.sent) {
+            self.translated_by(&row);
         }
         Ok(())
     }
@@ -260,6 +292,7 @@ impl Walk<'_> {
     /// Turns an echo request into its answer.
     pub(super) fn turn_echo(&mut self) {
         let packet = self.packet;
+        self.answered_by = self.answered_by.or(self.hops.len().checked_sub(1));
         self.packet = Packet {
             source: packet.destination,
             destination: packet.source,

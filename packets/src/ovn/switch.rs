@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::network::{
     Acl, AclAction, LoadBalancer, Security, Switch, SwitchPort, SwitchPortIndex, SwitchPortKind,
 };
-use super::simulate::{Device, End, Evaluated, Next, Walk, dropped};
+use super::simulate::{Device, End, Next, Walk, dropped};
 use super::tracking::{Flow, Zone};
 use crate::semantics::{ARP_REQUEST, Packet};
 use midoform_compiler::ovn::expression::meaning::connection_state as state;
@@ -99,7 +99,7 @@ impl Walk<'_> {
         let is_established = self.tracked.has(state::ESTABLISHED) && !self.tracked.is_blocked;
         for acl in list.iter().filter(|acl| acl.is_after_balancing == is_after_balancing) {
             let matched = self.meets(&acl.condition, input, output);
-            self.hop(|hop| hop.evaluated.push(Evaluated { row: acl.key.clone(), matched }));
+            self.evaluated(&acl.key, matched);
             if !matched {
                 continue;
             }
@@ -132,8 +132,9 @@ impl Walk<'_> {
         // With several targets, OVN takes one by a hash.
         let Some(target) = balancer.targets.first() else { return dropped("the exposed port has no target") };
         self.pass_tracking()?;
-        self.state.open(Zone::Port(from), (&mut self.packet, self.sent), None, Some(*target));
-        self.translated_by(Some(&balancer.key));
+        let row = Some(&balancer.key);
+        self.state.open(Zone::Port(from), (&mut self.packet, self.sent), (None, Some(*target)), row);
+        self.translated_by(&balancer.key);
         Ok(true)
     }
 
@@ -154,21 +155,24 @@ impl Walk<'_> {
                 && balancer.targets.contains(&(packet.destination, packet.destination_port))
         };
         let is_own = packet.source == packet.destination;
-        let reply = self.state.hairpins.get(&(from, Flow::of(&packet, self.sent.echo))).copied();
-        if let Some(reply) = reply {
+        let reply = self.state.hairpins.get(&(from, Flow::of(&packet, self.sent.echo))).cloned();
+        let row = if let Some((reply, row)) = reply {
             self.pass_tracking()?;
             reply.put_into(&mut self.packet);
+            row
         } else if let Some(balancer) = switch.load_balancers.iter().find(targets).filter(|_| is_own) {
             self.pass_tracking()?;
             self.packet.source = balancer.public.0;
             let answer = Flow::of(&self.packet.reply(), self.sent.echo);
             let opened =
                 Packet { destination: balancer.public.0, destination_port: balancer.public.1, ..*before };
-            self.state.hairpins.insert((from, answer), Flow::of(&opened.reply(), self.sent.echo));
+            let reply = Flow::of(&opened.reply(), self.sent.echo);
+            self.state.hairpins.insert((from, answer), (reply, balancer.key.clone()));
+            balancer.key.clone()
         } else {
             return Ok(None);
-        }
-        self.translated_by(None);
+        };
+        self.translated_by(&row);
         (self.packet.source_mac, self.packet.destination_mac) = (packet.destination_mac, packet.source_mac);
         Ok(Some(from))
     }

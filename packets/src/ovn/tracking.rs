@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::network::{RouterIndex, SwitchPortIndex};
+use super::simulate;
 use crate::semantics::{ECHO_REPLY, ECHO_REQUEST, ICMP, Packet};
 use midoform_compiler::ovn::expression::meaning::connection_state as state;
+use midoform_compiler::topology::key::Key;
 use midoform_compiler::values::ethertype;
 
 /// TCP's protocol number.
@@ -94,6 +96,8 @@ struct Connection {
     opened: Flow,
     /// Its replies.
     replies: Flow,
+    /// The row that translates it.
+    row: Option<Key>,
     /// True if an ACL has ended it.
     is_blocked: bool,
 }
@@ -115,6 +119,18 @@ impl Tracked {
     pub(super) fn is_tracked(self) -> bool {
         self.has(state::TRACKED)
     }
+
+    /// Returns what it says as one word; none if the packet is not tracked.
+    pub(super) fn in_words(self) -> Option<simulate::Connection> {
+        use simulate::Connection as C;
+        self.is_tracked().then(|| match self {
+            _ if self.has(state::INVALID) => C::Invalid,
+            _ if self.has(state::NEW) => C::New,
+            _ if self.is_blocked => C::Ended,
+            _ if self.has(state::REPLY) => C::Reply,
+            _ => C::Established,
+        })
+    }
 }
 
 /// The connections of all zones.
@@ -124,8 +140,9 @@ pub struct State {
     pub datapath: Datapath,
     connections: Vec<Connection>,
     by_flow: BTreeMap<(Zone, Flow), usize>,
-    /// Connections of a pod to its own exposed port: by the header of their replies, the header as the pod gets them.
-    pub(super) hairpins: BTreeMap<(SwitchPortIndex, Flow), Flow>,
+    /// Connections of a pod to its own exposed port: by the header of their replies, the header as the pod gets them, and
+    /// the load balancer.
+    pub(super) hairpins: BTreeMap<(SwitchPortIndex, Flow), (Flow, Key)>,
 }
 
 impl State {
@@ -156,25 +173,25 @@ impl State {
         }
     }
 
-    /// Translates a packet as its connection is translated.
-    pub(super) fn translate(&self, zone: Zone, packet: &mut Packet, sent: Sent) -> bool {
+    /// Translates a packet as its connection is translated. Returns the row that translated the connection, if the packet has changed.
+    pub(super) fn translate(&self, zone: Zone, packet: &mut Packet, sent: Sent) -> Option<Key> {
         let flow = Flow::of(packet, sent.echo);
-        let Some(connection) = self.find(zone, flow) else { return false };
+        let connection = self.find(zone, flow)?;
         let translated = match connection.opened == flow {
             true => connection.replies.turned(),
             false => connection.opened.turned(),
         };
         translated.put_into(packet);
-        translated != flow
+        connection.row.clone().filter(|_| translated != flow)
     }
 
-    /// Adds a connection that the packet opens, with new ends; `packet` gets them.
+    /// Adds a connection that the packet opens, with new ends, which a row gives it; `packet` gets them.
     pub(super) fn open(
         &mut self,
         zone: Zone,
         (packet, sent): (&mut Packet, Sent),
-        source: Option<Ipv4Addr>,
-        destination: Option<(Ipv4Addr, u16)>,
+        (source, destination): (Option<Ipv4Addr>, Option<(Ipv4Addr, u16)>),
+        row: Option<&Key>,
     ) {
         let opened = Flow::of(packet, sent.echo);
         if !self.is_trackable(packet) || self.find(zone, opened).is_some() {
@@ -192,7 +209,8 @@ impl State {
             }
         }
         let at = self.connections.len();
-        self.connections.push(Connection { opened, replies: translated.turned(), is_blocked: false });
+        let (replies, row) = (translated.turned(), row.cloned());
+        self.connections.push(Connection { opened, replies, row, is_blocked: false });
         self.by_flow.insert((zone, opened), at);
         self.by_flow.insert((zone, translated.turned()), at);
         translated.put_into(packet);
@@ -209,7 +227,7 @@ impl State {
             return;
         }
         let source = packet.source;
-        self.open(zone, (packet, sent), Some(source), None);
+        self.open(zone, (packet, sent), (Some(source), None), None);
     }
 
     fn find(&self, zone: Zone, flow: Flow) -> Option<&Connection> {

@@ -67,6 +67,18 @@ pub enum TraceError {
     /// There is no path to the outside.
     #[error("there is no path to the outside: no tenant is linked to a provider router")]
     NoProvider,
+    /// The packet comes to a switch or a router of OVN of which a row can't be read.
+    #[error(
+        "the packet comes to a row of OVN that midoform can't read, so nobody knows what happens to it: {table} {key}: {reason}"
+    )]
+    Unread {
+        /// The row's table.
+        table: &'static str,
+        /// The row's key.
+        key: Key,
+        /// The reason.
+        reason: String,
+    },
 }
 
 /// A topology with the hosts that packets start from and arrive at.

@@ -1,6 +1,5 @@
-//! A trace as data, as text, and as a sequence diagram.
+//! A trace as data.
 
-use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
@@ -10,10 +9,8 @@ use super::network::TraceNetwork;
 use crate::semantics::{
     ARP_REPLY, ARP_REQUEST, Fragment, IcmpError, Packet, State, Station, Trace, Verdict, entry_of,
 };
-use midoform_compiler::printable::printable;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
-use midoform_compiler::topology::key::view::{KeyView, TenantKey};
 use midoform_compiler::values::ethertype;
 
 /// A packet's header in a report.
@@ -66,6 +63,10 @@ pub struct Hop {
     pub in_port: String,
     /// The packet at the input port.
     pub packet: PacketView,
+    /// OVN: what connection tracking says of the packet: on a switch for its input port, then for its output port; on a router for its
+    /// translations. `new`, `established`, `reply`, `ended` (by an ACL), `invalid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tracked: Vec<&'static str>,
     /// Every rule that is evaluated, in order.
     pub rules: Vec<EvaluatedRule>,
     /// The chosen route.
@@ -78,7 +79,7 @@ pub struct Hop {
 /// A rule that is evaluated.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluatedRule {
-    /// Its chain's key.
+    /// Its chain's key. Of a row of OVN: `from-lport` and `to-lport` (the lists of a switch), `policies`, `nat`, `load_balancer`.
     pub chain: String,
     /// Its key.
     pub rule: Key,
@@ -89,9 +90,31 @@ pub struct EvaluatedRule {
     /// The packet after the rule, if the rule changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrites: Option<PacketView>,
+    /// The row, on OVN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<RowView>,
     /// The line of the spec that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Provenance>,
+}
+
+/// A row of OVN's northbound database that decides about packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RowView {
+    /// Its table.
+    pub table: &'static str,
+    /// Its name; tables without names have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Its match.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Its action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
 }
 
 /// An ICMP error.
@@ -100,9 +123,9 @@ pub struct IcmpView {
     /// The type: 3, destination unreachable.
     #[serde(rename = "type")]
     pub kind: u8,
-    /// The code: 13, communication administratively prohibited.
+    /// The code: 13, communication administratively prohibited, of MidoNet; 3, port unreachable, of OVN.
     pub code: u8,
-    /// The router's address.
+    /// The router's address; on OVN the one that the rejected packet was for.
     pub source: Ipv4Addr,
     /// The sender of the rejected packet.
     pub destination: Ipv4Addr,
@@ -118,10 +141,9 @@ impl From<IcmpError> for IcmpView {
 impl std::fmt::Display for IcmpView {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let IcmpView { kind, code, source, destination } = self;
-        write!(
-            formatter,
-            "ICMP type {kind} code {code} (administratively prohibited) {source} → {destination}"
-        )
+        let meaning =
+            if *code == IcmpError::CODE { "administratively prohibited" } else { "port unreachable" };
+        write!(formatter, "ICMP type {kind} code {code} ({meaning}) {source} → {destination}")
     }
 }
 
@@ -157,13 +179,16 @@ pub enum Ending {
         /// The line of the spec that caused the rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<Provenance>,
-        /// The ICMP error that the sender gets. A bridge sends none.
+        /// The ICMP error that the sender gets. A bridge of MidoNet sends none.
         #[serde(skip_serializing_if = "Option::is_none")]
         icmp: Option<IcmpView>,
+        /// OVN: true if the sender gets a TCP reset.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
-    /// A router consumes the packet, and replies.
+    /// A router consumes the packet, and replies. On OVN also a switch, to ARP.
     Consumed {
-        /// The router.
+        /// The router or the switch.
         at: String,
     },
     /// It arrives, but it is no reply: it comes from another address than the sender asked.
@@ -231,13 +256,14 @@ impl std::fmt::Display for Ending {
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))
             }
-            Ending::Rejected { at, rule, source, icmp } => {
+            Ending::Rejected { at, rule, source, icmp, reset } => {
                 match rule {
                     Some(rule) => write!(formatter, "rejected at {at} by the rule {rule}")?,
                     None => write!(formatter, "rejected at {at}: a reject route")?,
                 }
                 source.as_ref().map_or(Ok(()), |source| write!(formatter, " ({source})"))?;
-                icmp.as_ref().map_or(Ok(()), |icmp| write!(formatter, ", with {icmp}"))
+                icmp.as_ref().map_or(Ok(()), |icmp| write!(formatter, ", with {icmp}"))?;
+                if *reset { formatter.write_str(", with a TCP reset") } else { Ok(()) }
             }
             Ending::Consumed { at } => write!(formatter, "consumed by {at}, which replies"),
             Ending::NotAReply { at, source, expected } => write!(
@@ -289,6 +315,7 @@ pub(super) fn report(
         what: entry(evaluated.rule).map(|entry| entry.object.describe()).unwrap_or_default(),
         matched: evaluated.matched,
         rewrites: evaluated.packet_after.as_ref().map(view),
+        row: None,
         source: entry(evaluated.rule).and_then(|entry| entry.provenance.clone()),
     };
     let route = |id: Uuid| match entry(id) {
@@ -299,6 +326,7 @@ pub(super) fn report(
         device: network.name(hop.device),
         in_port: network.name(hop.in_port),
         packet: view(&hop.packet),
+        tracked: Vec::new(),
         rules: hop.evaluated.iter().map(rule).collect(),
         route: hop.route.map(route),
         out_ports: hop.out_ports.iter().map(|port| network.name(*port)).collect(),
@@ -318,6 +346,7 @@ pub(super) fn report(
             rule: rule.map(|rule| network.name(rule)),
             source: rule.and_then(|rule| entry(rule)?.provenance.clone()),
             icmp: icmp.map(IcmpView::from),
+            reset: false,
         },
         Verdict::Consumed(router) => Ending::Consumed { at: network.name(*router) },
         Verdict::WaitsForArp(next_hop) => Ending::Unanswered { next_hop: *next_hop },
@@ -360,139 +389,7 @@ impl TraceNetwork<'_> {
 }
 
 /// Returns true if a packet comes from the address and port that another one was sent to.
-fn is_reply(sent: &Packet, back: &Packet) -> bool {
+pub(super) fn is_reply(sent: &Packet, back: &Packet) -> bool {
     let has_ports = matches!(sent.protocol, 6 | 17);
     back.source == sent.destination && (!has_ports || back.source_port == sent.destination_port)
-}
-
-/// Returns the hops up to the first repeated one, and the number of the rest: for a packet in a loop one round is
-/// enough for people.
-fn one_round(report: &TraceReport) -> (&[Hop], usize) {
-    let same = |one: &Hop, other: &Hop| {
-        (&one.device, &one.in_port, &one.packet) == (&other.device, &other.in_port, &other.packet)
-    };
-    let hops = report.hops.as_slice();
-    let again = (0..hops.len()).find(|at| {
-        let (before, here) = hops.split_at(*at);
-        here.first().is_some_and(|hop| before.iter().any(|earlier| same(earlier, hop)))
-    });
-    let (shown, left) = hops.split_at(again.unwrap_or(hops.len()));
-    (shown, left.len())
-}
-
-/// Writes a trace as text.
-///
-/// # Errors
-/// Returns the writer's error.
-pub fn text(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{} from {}", report.packet, report.from)?;
-    let (hops, left) = one_round(report);
-    for hop in hops {
-        writeln!(out, "\n  {}, in port {}", printable(&hop.device), printable(&hop.in_port))?;
-        let mut chain = "";
-        for rule in &hop.rules {
-            if rule.chain != chain {
-                writeln!(out, "    chain {}", printable(&rule.chain))?;
-                chain = &rule.chain;
-            }
-            let name = match rule.rule.view() {
-                KeyView::Tenant(_, TenantKey::Rule(_, name)) => name.to_string(),
-                _ if rule.rule.is_foreign() => {
-                    let id = rule.rule.own_id().unwrap_or_default();
-                    format!("{id}, which is not midoform's")
-                }
-                _ => rule.rule.to_string(),
-            };
-            let mark = if rule.matched { "✓" } else { "·" };
-            write!(out, "      {mark} {}: {}", printable(&name), printable(&rule.what))?;
-            match (&rule.source, rule.matched) {
-                (Some(source), true) => writeln!(out, " ({})", printable(&source.to_string()))?,
-                _ => writeln!(out)?,
-            }
-            if let Some(packet) = &rule.rewrites {
-                writeln!(out, "        becomes {packet}")?;
-            }
-        }
-        if let Some(route) = &hop.route {
-            writeln!(out, "    route {}", printable(&route.to_string()))?;
-        }
-        if !hop.out_ports.is_empty() {
-            writeln!(out, "    out port {}", printable(&hop.out_ports.join(" and ")))?;
-        }
-    }
-    if left > 0 {
-        writeln!(out, "\n  the packet is in a loop: {left} more devices, all as above")?;
-    }
-    writeln!(out, "\n{}", report.ending)?;
-    if report.ending.is_delivered() && report.packet_at_end != report.packet {
-        writeln!(out, "as {}", report.packet_at_end)?;
-    }
-    if let Some(reply) = &report.reply {
-        writeln!(out, "\nThe reply:\n")?;
-        text(reply, out)?;
-    }
-    Ok(())
-}
-
-/// Writes a trace as a Mermaid sequence diagram: the devices, and the packet's header between them.
-///
-/// # Errors
-/// Returns the writer's error.
-pub fn mermaid(report: &TraceReport, out: &mut dyn Write) -> io::Result<()> {
-    let mut names: Vec<&str> = Vec::new();
-    let ways: Vec<&TraceReport> = std::iter::once(report).chain(report.reply.as_deref()).collect();
-    for way in &ways {
-        let devices = way.hops.iter().map(|hop| hop.device.as_str());
-        let ends = match &way.ending {
-            Ending::Delivered { at } => at.as_slice(),
-            _ => &[],
-        };
-        for name in std::iter::once(way.from.as_str()).chain(devices).chain(ends.iter().map(String::as_str)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    writeln!(out, "sequenceDiagram")?;
-    for (at, name) in names.iter().enumerate() {
-        writeln!(out, "    participant p{at} as {}", quoted(name))?;
-    }
-    for way in ways {
-        draw(way, &|name| format!("p{}", names.iter().position(|known| *known == name).unwrap_or(0)), out)?;
-    }
-    Ok(())
-}
-
-fn draw(report: &TraceReport, alias: &dyn Fn(&str) -> String, out: &mut dyn Write) -> io::Result<()> {
-    let mut from = alias(&report.from);
-    let (hops, left) = one_round(report);
-    for hop in hops {
-        let device = alias(&hop.device);
-        writeln!(out, "    {from}->>{device}: {}", quoted(&hop.packet.to_string()))?;
-        for rule in hop.rules.iter().filter(|rule| rule.matched) {
-            writeln!(out, "    Note over {device}: {}", quoted(&format!("{} ({})", rule.rule, rule.what)))?;
-        }
-        from = device;
-    }
-    if left > 0 {
-        writeln!(out, "    Note over {from}: the packet is in a loop: {left} more devices, all as above")?;
-    }
-    let seen = quoted(&report.packet_at_end.to_string());
-    match &report.ending {
-        Ending::Delivered { at } => {
-            at.iter().try_for_each(|place| writeln!(out, "    {from}->>{}: {seen}", alias(place)))
-        }
-        other => writeln!(out, "    {from}-x{from}: {}", quoted(&other.to_string())),
-    }
-}
-
-/// Replaces the characters that Mermaid would interpret.
-fn quoted(text: &str) -> String {
-    let safe = |character: char| match character {
-        ';' | '#' | '"' => ' ',
-        '>' | '<' => '|',
-        other if other.is_control() => ' ',
-        other => other,
-    };
-    text.chars().map(safe).collect()
 }

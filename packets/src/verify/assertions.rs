@@ -79,7 +79,7 @@ impl<'a> Checker<'a> {
             }
             if let Some(packets) = found {
                 let picked = pick(&packets.first(&self.model.sets)?);
-                let trace = counterexample::trace(self.subject.topology, self.group, start.origin, picked);
+                let trace = counterexample::trace(self.subject, self.group, start.origin, picked);
                 return Some(failed(assert, trace, &picked));
             }
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use super::Subject;
 use super::header::{Headers, Range};
-use super::rows;
 use super::segment::Segment;
-use crate::semantics::{Fragment, Frame};
-use crate::trace::{Endpoint, TraceNetwork, TraceReport};
-use midoform_compiler::topology::Topology;
+use crate::ovn::has_rows;
+use crate::semantics::{Fragment, Frame, Packet};
+use crate::trace::{Endpoint, RowsNetwork, TraceNetwork, TraceReport};
+use midoform_compiler::ovn::lower::pod::BridgeSecurity;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::values::{MacAddress, ethertype};
 
@@ -27,6 +28,21 @@ pub(crate) struct Picked {
 }
 
 impl Picked {
+    fn carried(self) -> (u8, u16, u16) {
+        (self.protocol, self.source_port, self.destination_port)
+    }
+
+    /// Gives a packet with these addresses and ports the rest of the header.
+    fn put_into(self, packet: Packet) -> Packet {
+        Packet {
+            fragment: self.fragment,
+            ethertype: self.frame.ethertype,
+            vlan: self.frame.vlan,
+            source_mac: self.source_mac.unwrap_or(packet.source_mac),
+            ..packet
+        }
+    }
+
     /// Describes the packet.
     pub(crate) fn in_words(&self) -> String {
         let Picked { frame, source, destination, protocol, source_port, destination_port, .. } = self;
@@ -100,28 +116,43 @@ impl Origin<'_> {
     }
 }
 
-/// Sends a packet of a set through MidoNet's interpreter; none if the topology is of OVN's rows, of which it knows nothing.
+/// Sends a packet of a set through the interpreter of the engine; none if an end of its path is not there.
 pub(crate) fn trace(
-    topology: &Topology,
+    subject: Subject<'_>,
     tenants: &BTreeSet<&str>,
     origin: Origin<'_>,
     picked: Picked,
 ) -> Option<TraceReport> {
-    if rows::has_rows(topology) {
-        return None;
+    if has_rows(subject.topology) {
+        return through_rows(subject, tenants, origin, picked);
     }
-    let mut network = TraceNetwork::of_tenants(topology, tenants);
+    let mut network = TraceNetwork::of_tenants(subject.topology, tenants);
     let from = network.attach(&origin.probe(picked)).ok()?;
     network.attach_pods(picked.destination);
-    let carried = (picked.protocol, picked.source_port, picked.destination_port);
-    let mut packet = network.packet(&from, picked.source, picked.destination, carried);
-    packet.fragment = picked.fragment;
-    (packet.ethertype, packet.vlan) = (picked.frame.ethertype, picked.frame.vlan);
-    if let Some(mac) = picked.source_mac {
-        packet.source_mac = mac;
-    }
+    let mut packet =
+        picked.put_into(network.packet(&from, picked.source, picked.destination, picked.carried()));
     if !picked.frame.is_routed() {
         packet = network.to_neighbour(&from, packet);
     }
     Some(network.trace(&from, packet))
+}
+
+/// Does the same on OVN; none as well if the packet comes to a row that can't be read.
+fn through_rows(
+    subject: Subject<'_>,
+    tenants: &BTreeSet<&str>,
+    origin: Origin<'_>,
+    picked: Picked,
+) -> Option<TraceReport> {
+    let specs = subject.tenants.iter().filter(|tenant| tenants.contains(&*tenant.name));
+    let security = BridgeSecurity::of_tenants(specs);
+    let mut network = RowsNetwork::of_tenants(subject.topology, tenants, &security);
+    let from = network.attach(&origin.probe(picked)).ok()?;
+    network.attach_pods(picked.destination);
+    let mut packet =
+        picked.put_into(network.packet(&from, picked.source, picked.destination, picked.carried()));
+    if !picked.frame.is_routed() {
+        packet = network.to_neighbour(&from, packet);
+    }
+    network.trace(&from, packet).ok()
 }

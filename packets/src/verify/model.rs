@@ -13,10 +13,11 @@ use uuid::Uuid;
 use super::header::{Headers, Range, united};
 use super::index::{Attached, Index};
 use super::path::Path;
-use super::rows::{self, Places, Rows};
+use super::rows::{Places, Rows};
 use super::segment::{Segment, Uplink, addresses_of_pods};
 use super::sets::Sets;
 use super::walk::{BUDGET, Outcome, TooMany, Walker};
+use crate::ovn::has_rows;
 use crate::semantics::world::World;
 use crate::semantics::{Frame, entry_of, id_of};
 use midoform_compiler::network::Tenant;
@@ -52,7 +53,7 @@ pub(crate) struct Model<'t> {
 impl<'t> Model<'t> {
     /// Makes the model of the tenants with these names. `specs` has their specs, as far as these are known.
     pub(crate) fn new(topology: &'t Topology, tenants: &BTreeSet<&str>, specs: &[Tenant]) -> Model<'t> {
-        if rows::has_rows(topology) {
+        if has_rows(topology) {
             return Model::of_rows(topology, Places::new(topology, tenants, specs));
         }
         let mut world = World::of_part(topology, tenants.iter().copied());

@@ -26,7 +26,7 @@ use ipnet::Ipv4Net;
 
 use super::header::Range;
 use super::report::Subject;
-use super::rows::{NO_HOSTS, has_rows};
+use super::rows::NO_HOSTS;
 use midoform_compiler::network;
 use midoform_compiler::network::{RouteTarget, Selector};
 use midoform_compiler::spec::{Action, AntiSpoof, Egress, Profile, Protocol};
@@ -59,7 +59,7 @@ fn shape<'t>(subject: Subject<'t>, names: &[&'t str]) -> Option<Vec<u8>> {
     let members: Vec<Vec<&Entry>> = members.collect();
     let mut writer = Writer::new(subject.topology, names, &members);
     writer.addresses(Range::ADDRESSES);
-    if has_rows(subject.topology) {
+    if crate::ovn::has_rows(subject.topology) {
         // OVN tells these apart.
         NO_HOSTS.iter().for_each(|range| writer.addresses(*range));
         writer.address(Ipv4Addr::UNSPECIFIED);

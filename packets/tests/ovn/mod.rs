@@ -1,6 +1,6 @@
 //! OVN's semantics: the reading of rows, and packets, which a real OVN gets as well.
 
-mod random;
+pub(crate) mod random;
 mod reading;
 mod real;
 #[path = "../../../compiler/tests/ovn/samples.rs"]
@@ -9,5 +9,5 @@ mod samples;
 #[path = "../../../compiler/tests/ovn/server.rs"]
 #[allow(dead_code, reason = "the compiler's tests use the rest")]
 mod server;
-mod specs;
+pub(crate) mod specs;
 mod world;

@@ -57,19 +57,34 @@ fn tenant(random: &mut Rng, at: usize, name: &str, peer: Option<&str>) -> String
             8443 + number
         );
     }
+    let has_port = random.u8(..3) == 0;
+    if has_port {
+        text += &format!(
+            "[[port]]\nname = \"fw\"\nbridge = \"web\"\nhost = \"gw1\"\ninterface = \"port{at}\"\nmac = \"0a:00:00:00:06:0{at}\"\n\
+             address = \"10.{}.0.13\"\n[[port_group]]\nname = \"walls\"\nports = [\"fw\"]\n",
+            10 + at
+        );
+    }
     for number in 0..random.usize(..7) {
-        text += &rule(random, number, count, anti_spoof, peer);
+        text += &rule(random, number, (count, has_port), anti_spoof, peer);
     }
     text
 }
 
-fn rule(random: &mut Rng, number: usize, bridges: usize, anti_spoof: &str, peer: Option<&str>) -> String {
+fn rule(
+    random: &mut Rng,
+    number: usize,
+    (bridges, has_port): (usize, bool),
+    anti_spoof: &str,
+    peer: Option<&str>,
+) -> String {
     let of_bridge: Vec<String> =
         BRIDGES.iter().take(bridges).map(|name| format!("bridge = \"{name}\"")).collect();
     let of_peer = peer.map(|peer| format!("peer = \"{peer}\""));
     let mut places: Vec<&str> = of_bridge.iter().map(String::as_str).collect();
     places.extend(["address_group = \"office\"", "cidr = \"10.10.0.0/15\"", "world = true", ""]);
     places.extend(of_peer.as_deref());
+    places.extend(has_port.then_some("port_group = \"walls\""));
     let protocols = [
         "",
         "udp = 80",

@@ -5,17 +5,14 @@
 use std::net::Ipv4Addr;
 
 use fastrand::Rng;
+use midoform_compiler::values::{MacAddress, ethertype};
 use midoform_packets::ovn::End;
-use midoform_packets::semantics::{Fragment, Packet};
+use midoform_packets::semantics::{ARP_REQUEST, Fragment, Packet};
 
 use super::random;
-use super::specs::SITE;
+use super::specs::{SITE, number};
 use super::world::{Place, World};
 use crate::samples::Project;
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 /// What happened in a run.
 #[derive(Default)]
@@ -70,14 +67,30 @@ fn play(world: &mut World, random: &mut Rng, packets: u64, what: &str, seen: &mu
     for at in 0..packets {
         let from = world.places[random.usize(..world.places.len())].clone();
         let packet = packet(world, random, &from, 20_000 + u16::try_from(at % 20_000).unwrap());
-        let Some((to, arrived)) = compare(world, &from, (packet, false), what, seen) else {
+        let packet = if random.u8(..15) == 0 { question(&from, packet) } else { packet };
+        // An ACK that belongs to no connection opens one.
+        let acknowledges = random.u8(..8) == 0;
+        let Some((to, arrived)) = compare(world, &from, (packet, false), acknowledges, (what, seen)) else {
             continue;
         };
         // Its reply, from the place where it has arrived.
         let mut reply = arrived.reply();
         let next = world.next_mac(&to, reply.destination);
         (reply.source_mac, reply.destination_mac, reply.ttl) = (to.mac, next, 64);
-        compare(world, &to, (reply, true), &format!("{what}, reply"), seen);
+        compare(world, &to, (reply, true), acknowledges, (&format!("{what}, reply"), seen));
+    }
+}
+
+/// Returns the ARP request for a packet's destination.
+fn question(from: &Place, packet: Packet) -> Packet {
+    Packet {
+        ethertype: ethertype::ARP,
+        protocol: ARP_REQUEST,
+        source: from.address,
+        source_port: 0,
+        destination_port: 0,
+        destination_mac: MacAddress([0xff; 6]),
+        ..packet
     }
 }
 
@@ -86,20 +99,24 @@ fn compare(
     world: &mut World,
     from: &Place,
     (packet, is_answer): (Packet, bool),
-    what: &str,
-    seen: &mut Seen,
+    acknowledges: bool,
+    (what, seen): (&str, &mut Seen),
 ) -> Option<(Place, Packet)> {
-    let (expected, found, trace) = world.send(from, (packet, is_answer));
+    // A reply of the middle of a connection has an ACK as well, and may open one.
+    let opens = acknowledges && packet.protocol == 6;
+    let (expected, found, trace) = world.send(from, (packet, is_answer && !opens), acknowledges);
     seen.packets += 1;
     if expected != found {
         seen.differences.push(format!(
-            "{what}: from {} {}:{} > {}:{} protocol {}: OVN {found:?}, the interpreter {expected:?} ({:?} by {:?})",
+            "{what}: from {} {}:{} > {}:{} protocol {} EtherType {:04x}{}: OVN {found:?}, the interpreter {expected:?} ({:?} by {:?})",
             from.interface,
             packet.source,
             packet.source_port,
             packet.destination,
             packet.destination_port,
             packet.protocol,
+            packet.ethertype,
+            if acknowledges { " (ACK)" } else { "" },
             trace.end,
             trace.hops.iter().map(|hop| hop.in_port.as_str()).collect::<Vec<_>>()
         ));
@@ -107,8 +124,8 @@ fn compare(
     let End::Delivered(ports) = &trace.end else { return None };
     seen.delivered += 1;
     let to = world.places.iter().find(|place| ports.contains(&place.port))?.clone();
-    // An answer of a router has no answer.
-    (to.interface != from.interface).then_some((to, trace.packet))
+    // An answer of a router has no answer, and ARP has none here.
+    (to.interface != from.interface && packet.ethertype == ethertype::IPV4).then_some((to, trace.packet))
 }
 
 fn packet(world: &World, random: &mut Rng, from: &Place, port: u16) -> Packet {

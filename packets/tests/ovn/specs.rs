@@ -21,3 +21,8 @@ pub(crate) fn rows(project: &Project) -> Option<(Compiled, Topology)> {
     let rows = lower(&compiled.site, &compiled.tenants, &locations);
     Some((compiled, rows))
 }
+
+/// Returns the number that the environment has, or another one.
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}

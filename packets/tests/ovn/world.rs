@@ -12,8 +12,8 @@ use midoform_compiler::ovn::names;
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
 use midoform_compiler::topology::kinds::Reference;
-use midoform_compiler::values::MacAddress;
-use midoform_packets::ovn::network::{Network, SwitchPortIndex, SwitchPortKind};
+use midoform_compiler::values::{MacAddress, ethertype};
+use midoform_packets::ovn::network::{Network, SwitchIndex, SwitchPortIndex, SwitchPortKind};
 use midoform_packets::ovn::{Datapath, End, Neighbour, Sent, State, Trace, simulate};
 use midoform_packets::semantics::Packet;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ fn bind(server: &Server, port_names: Vec<String>) {
 }
 
 impl World {
-    /// Starts OVN with the rows of a project and two pods on each bridge. None: OVN is not installed, or the specs are refused.
+    /// Starts OVN with the rows of a project, two pods on each bridge, and what is behind static ports. None: OVN is not installed, or the specs are refused.
     pub(crate) fn start(project: &Project) -> Option<World> {
         let (compiled, rows) = rows(project)?;
         let site = compiled.site.name.value.clone();
@@ -90,6 +90,9 @@ impl World {
         let server = Server::start()?;
         server.insert(&site, &all);
         server.add_outside(OUTSIDE);
+        for tenant in &compiled.tenants {
+            pods.extend(tenant.ports.iter().map(|port| static_port(&site, tenant, port)));
+        }
         bind(&server, pods.iter().map(|(name, ..)| name.clone()).collect());
         let provider = names::mac(&site, &Key::new("site/provider-router/external-port"));
         let localnet = network
@@ -163,8 +166,11 @@ impl World {
         &mut self,
         from: &Place,
         (packet, is_answer): (Packet, bool),
+        acknowledges: bool,
     ) -> (Vec<Arrival>, Vec<Arrival>, Trace) {
-        let neighbours = [Neighbour { address: GATEWAY, mac: NEXT_HOP }];
+        let outside = self.places.last().and_then(|place| self.network.switch_port(place.port));
+        let switch = outside.map_or(SwitchIndex(0), |port| port.switch);
+        let neighbours = [Neighbour { switch, address: GATEWAY, mac: NEXT_HOP }];
         self.echo += u16::from(!is_answer);
         let sent = Sent { is_answer, echo: self.echo };
         let trace = simulate(&self.network, &mut self.state, &neighbours, from.port, (packet, sent));
@@ -180,14 +186,22 @@ impl World {
                 );
             }
         }
+        if matches!(trace.end, End::Answered(_)) && packet.ethertype == ethertype::ARP {
+            let what = format!("ARP 2 {} > {}", packet.destination, packet.source);
+            expected.push(Arrival { interface: from.interface.clone(), what });
+        }
         expected.sort();
-        self.server.receive(&from.interface, &frame(&packet, sent));
+        self.server.receive(&from.interface, &frame(&packet, sent, acknowledges));
         self.server.drain();
         let start = Instant::now();
         let mut found = self.arrivals();
         while found.len() < expected.len() && start.elapsed() < Duration::from_secs(3) {
             std::thread::sleep(Duration::from_millis(3));
             found.extend(self.arrivals());
+        }
+        // A request that a router answers goes to the other hosts of the bridge as well.
+        if matches!(trace.end, End::Answered(_)) {
+            found.retain(|arrival| !arrival.what.starts_with("ARP 1 "));
         }
         found.sort();
         (expected, found, trace)
@@ -239,8 +253,32 @@ fn pod_of(site: &str, tenant: &Tenant, at: usize, address: Ipv4Addr, number: usi
     ((name, address, mac, gateway, (tenant.name.to_string(), bridge.name.to_string())), row)
 }
 
+fn static_port(site: &str, tenant: &Tenant, port: &midoform_compiler::network::Port) -> PodParts {
+    let name = &tenant.bridge(port.bridge).unwrap().name;
+    let gateway = names::mac(site, &Key::tenant(&tenant.name).bridge(name).gateway_port());
+    let row = names::name(site, &Key::tenant(&tenant.name).port(&port.name).device());
+    (row, port.address, port.mac, gateway, (tenant.name.to_string(), name.to_string()))
+}
+
+/// The MAC address of nobody, as an ARP request has it.
+const NOBODY: MacAddress = MacAddress([0; 6]);
+
+/// Returns the bytes of an ARP packet, in hexadecimal digits.
+fn arp(packet: &Packet) -> String {
+    let mut bytes = [packet.destination_mac.0, packet.source_mac.0].concat();
+    bytes.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, packet.protocol]);
+    bytes.extend(packet.source_mac.0);
+    bytes.extend(packet.source.octets());
+    bytes.extend(NOBODY.0);
+    bytes.extend(packet.destination.octets());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Returns the bytes of a packet, in hexadecimal digits.
-fn frame(packet: &Packet, sent: Sent) -> String {
+fn frame(packet: &Packet, sent: Sent, acknowledges: bool) -> String {
+    if packet.ethertype == ethertype::ARP {
+        return arp(packet);
+    }
     let mut bytes = [packet.destination_mac.0, packet.source_mac.0].concat();
     bytes.extend(packet.ethertype.to_be_bytes());
     let ports = [packet.source_port.to_be_bytes(), packet.destination_port.to_be_bytes()].concat();
@@ -254,7 +292,12 @@ fn frame(packet: &Packet, sent: Sent) -> String {
             message
         }
         6 => {
-            let flags = if sent.is_answer { 0x12 } else { 2 };
+            // A SYN and its answer, or an ACK in the middle of a connection.
+            let flags = match (acknowledges, sent.is_answer) {
+                (true, _) => 0x10,
+                (false, true) => 0x12,
+                (false, false) => 2,
+            };
             let mut segment =
                 [ports.as_slice(), &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0x20, 0, 0, 0, 0, 0]].concat();
             let sum = with_pseudo_header(packet, &segment);
@@ -298,6 +341,9 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
 }
 
 fn shown(packet: &Packet) -> String {
+    if packet.ethertype == ethertype::ARP {
+        return format!("ARP {} {} > {}", packet.protocol, packet.source, packet.destination);
+    }
     format!(
         "{}:{} > {}:{} protocol {} ttl {}",
         packet.source,
@@ -309,12 +355,17 @@ fn shown(packet: &Packet) -> String {
     )
 }
 
-/// Returns what a frame is; none for what OVN itself has to say.
+/// Returns what a frame is; none for what OVN itself has to say, but for its answers to ARP.
 fn arrived(frame: &[u8]) -> Option<String> {
-    if frame.get(12..14)? != [8, 0] {
-        return (frame[12..14] != [8, 6]).then(|| format!("EtherType {:02x?}", &frame[12..14]));
-    }
     let address = |at: usize| Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3]);
+    if frame.get(12..14)? == [8, 6] {
+        let is_of_host = frame[22..26] == [0x0a, 0, 0, 0];
+        let is_shown = frame[21] == 2 || is_of_host;
+        return is_shown.then(|| format!("ARP {} {} > {}", frame[21], address(28), address(38)));
+    }
+    if frame[12..14] != [8, 0] {
+        return Some(format!("EtherType {:02x?}", &frame[12..14]));
+    }
     let (protocol, ttl) = (frame[23], frame[22]);
     let ports = match protocol {
         1 if matches!(frame[34], 3 | 11) => return None,

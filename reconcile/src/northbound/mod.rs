@@ -1,7 +1,8 @@
 //! OVN's northbound database as the network that is observed and changed.
 //!
-//! [`description`] says what a server is, [`snapshot`] reads the tables, [`recognise`] matches their rows to keys, [`execute`] sends
-//! the operations of a plan as transactions, and [`settle`] waits until OVN has made flows of them.
+//! [`description`] says what a server is, [`snapshot`] reads the tables, [`recognise`] matches their rows to keys, [`whole`] reads
+//! everything for traces, [`execute`] sends the operations of a plan as transactions, and [`settle`] waits until OVN has made flows of
+//! them.
 
 pub mod description;
 pub mod execute;
@@ -11,6 +12,7 @@ pub(crate) mod provider_router;
 pub mod recognise;
 pub mod settle;
 pub mod snapshot;
+pub mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -130,22 +130,48 @@ impl<'s> FoundRow<'s> {
         holder: Option<(Uuid, Table, &'static str)>,
         reference: &dyn Fn(Uuid) -> Reference,
     ) -> Row {
+        let share = |column: &ColumnSchema| column.share;
+        self.read_as(holder, &share, reference)
+    }
+
+    /// Returns the row with everything in the columns that midoform knows, whoever put it there.
+    pub(super) fn whole(
+        self,
+        holder: Option<(Uuid, Table, &'static str)>,
+        reference: &dyn Fn(Uuid) -> Reference,
+    ) -> Row {
+        self.read_as(holder, &|_| Share::Whole, reference)
+    }
+
+    /// Returns all columns.
+    pub(super) fn columns(self) -> impl Iterator<Item = (&'s str, &'s ovsdb::Value)> {
+        self.columns.iter()
+    }
+
+    fn read_as(
+        self,
+        holder: Option<(Uuid, Table, &'static str)>,
+        share: &dyn Fn(&ColumnSchema) -> Share,
+        reference: &dyn Fn(Uuid) -> Reference,
+    ) -> Row {
         let mut row = Row::new(self.table);
+        row.holder = holder.map(|(id, table, column)| Holder { row: reference(id), table, column });
         for column in self.table.schema().columns {
-            let value = self.columns.get(column.name).and_then(|value| own_value(column, value, reference));
+            let value = self.columns.get(column.name);
+            let value = value.and_then(|value| read_value(column, value, share(column), reference));
             if let Some(value) = value {
                 row.columns.insert(column.name, value);
             }
         }
-        row.holder = holder.map(|(id, table, column)| Holder { row: reference(id), table, column });
         row
     }
 }
 
-/// Returns midoform's share of a column's value; none if it is empty, as a row that midoform makes leaves empty columns out.
-fn own_value(
+/// Returns a share of a column's value; none if it is empty, as a row that midoform makes leaves empty columns out.
+fn read_value(
     column: &ColumnSchema,
     value: &ovsdb::Value,
+    share: Share,
     reference: &dyn Fn(Uuid) -> Reference,
 ) -> Option<Value> {
     match column.kind {
@@ -164,7 +190,7 @@ fn own_value(
             let pairs = value.as_map().into_iter().flatten();
             let pairs =
                 pairs.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value.as_str()?.to_owned())));
-            let is_own = |key: &String| match column.share {
+            let is_own = |key: &String| match share {
                 Share::Whole => true,
                 Share::Members(keys) => keys.contains(&key.as_str()),
             };
@@ -173,7 +199,7 @@ fn own_value(
         }
         ColumnKind::References(_) => {
             let all = value.uuids().map(reference);
-            let is_own = |to: &Reference| column.share == Share::Whole || to.key().is_some();
+            let is_own = |to: &Reference| share == Share::Whole || to.key().is_some();
             let references: BTreeSet<Reference> = all.filter(is_own).collect();
             (!references.is_empty()).then_some(Value::References(references))
         }

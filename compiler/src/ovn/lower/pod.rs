@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-pub use super::security::PortSecurity;
 use super::security::with_security;
+pub use super::security::{BridgeSecurity, PortSecurity};
 use crate::ovn::names;
 use crate::topology::key::Key;
 use crate::topology::key::builder::PodKeys;

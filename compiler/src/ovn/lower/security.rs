@@ -1,11 +1,14 @@
 //! Port security: the MAC address and the addresses that a port may send from and receive for.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use crate::network::{BridgeIndex, Tenant};
 use crate::spec::AntiSpoof;
+use crate::topology::key::Key;
 use crate::topology::kinds::Row;
 use crate::values::MacAddress;
 
@@ -44,6 +47,39 @@ impl PortSecurity {
         networks.sort_unstable();
         networks.dedup();
         PortSecurity::Networks(networks)
+    }
+}
+
+/// What decides about the port security of any pod of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeSecurity {
+    /// The checks of source addresses.
+    pub anti_spoof: AntiSpoof,
+    /// The bridge's network.
+    pub cidr: Ipv4Net,
+    /// The networks that the spec routes through the bridge, each with its next hop.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routed: Vec<(Ipv4Net, Ipv4Addr)>,
+}
+
+impl BridgeSecurity {
+    /// Returns that of all bridges, by the keys of these.
+    pub fn of_tenants<'t>(tenants: impl IntoIterator<Item = &'t Tenant>) -> BTreeMap<Key, BridgeSecurity> {
+        let of_tenant = |tenant: &Tenant| {
+            let one = |(at, bridge): (BridgeIndex, &crate::network::Bridge)| {
+                let (anti_spoof, cidr) = (tenant.anti_spoof, bridge.cidr);
+                let own = BridgeSecurity { anti_spoof, cidr, routed: tenant.routed_through(at) };
+                (Key::tenant(&tenant.name).bridge(&bridge.name).device(), own)
+            };
+            tenant.indexed_bridges().map(one).collect::<Vec<_>>()
+        };
+        tenants.into_iter().flat_map(of_tenant).collect()
+    }
+
+    /// Returns the port security of a pod with this address.
+    pub fn of_pod(&self, address: Ipv4Addr) -> PortSecurity {
+        PortSecurity::in_network(self.anti_spoof, Some(self.cidr), &self.routed, address)
     }
 }
 

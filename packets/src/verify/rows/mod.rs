@@ -31,7 +31,7 @@ use midoform_compiler::network::{BridgeIndex, RouteTarget, Tenant};
 use midoform_compiler::spec::AntiSpoof;
 use midoform_compiler::topology::key::view::{BridgeKey, KeyView, TenantKey, UplinkKey};
 use midoform_compiler::topology::kinds::row::schema::Table;
-use midoform_compiler::topology::kinds::{Object, Reference, Row};
+use midoform_compiler::topology::kinds::{Reference, Row};
 use midoform_compiler::topology::{Entry, Topology};
 use midoform_compiler::values::MacAddress;
 use network::{Allowed, Network, Station, SwitchPort};
@@ -59,11 +59,6 @@ pub(crate) struct Places {
     pub(crate) uplinks: Vec<Uplink>,
     /// The rows of the spec that may drop replies.
     pub(crate) stateless: BTreeSet<Uuid>,
-}
-
-/// Returns true if a topology is of rows.
-pub(crate) fn has_rows(topology: &Topology) -> bool {
-    topology.entries().first().is_some_and(|entry| matches!(entry.object, Object::Row(_)))
 }
 
 /// Returns the tenant that a row links its own to: the one whose router's port is the peer, if midoform made it. A port whose name says

@@ -10,6 +10,7 @@
 )]
 
 mod alike;
+mod engines;
 mod frames;
 mod isolation;
 mod nat;

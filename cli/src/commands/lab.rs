@@ -290,7 +290,7 @@ fn trace(ui: &Ui, options: &LabTraceOptions) -> Result<Exit, CommandError> {
         None => None,
     };
     ui.data(|out| {
-        writeln!(out, "== midoform trace {}", arguments.join(" "))?;
+        writeln!(out, "== midoform trace --engine ovn --live {}", arguments.join(" "))?;
         writeln!(out, "{}", own.as_deref().unwrap_or("no trace: see above"))?;
         match &theirs {
             Some((flow, text)) => write!(out, "== ovn-trace {flow}\n{text}"),

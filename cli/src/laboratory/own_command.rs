@@ -48,9 +48,10 @@ pub(crate) fn apply(ui: &Ui, folder: &Folder) -> Result<(), CommandError> {
     }
 }
 
-/// Traces a packet with midoform, and returns what it prints; none if it says why it can't on standard error.
+/// Traces a packet with midoform through the rows of the laboratory's OVN, and returns what it prints; none if it says why it can't on
+/// standard error.
 pub(crate) fn trace(ui: &Ui, folder: &Folder, arguments: &[&str]) -> Result<Option<String>, CommandError> {
-    let mut command = command(ui, folder, &[&["trace"], arguments].concat())?;
+    let mut command = command(ui, folder, &[&["trace", "--engine", "ovn", "--live"], arguments].concat())?;
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| CommandError::file(&folder.spec(), error))?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))

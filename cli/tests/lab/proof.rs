@@ -1,8 +1,8 @@
 //! The proof with packets: what OVN does with real packets is what midoform's trace says.
 //!
 //! Every place of a laboratory pings and connects to every other one, to the world and to exposed ports, the world connects to all of
-//! them, and places send with sources that are not theirs. Each packet is traced as well. Where both differ, and no difference of
-//! `docs/engines.md` names the case, the test fails.
+//! them, and places send with sources that are not theirs. Each packet is traced as well, through the rows of the laboratory's spec and
+//! pods. Where both differ, the test fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -10,13 +10,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use midoform_compiler::network::Tenant;
-use midoform_compiler::source::Source;
-use midoform_compiler::spec::{Egress, Profile};
+use midoform_compiler::ovn::lower::lower;
+use midoform_compiler::ovn::lower::pod::{self, Pod, PortSecurity};
+use midoform_compiler::source::{Locations, Source};
+use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::Reference;
+use midoform_compiler::values::ethertype;
 use midoform_compiler::{Allocated, Compiled, Input, compile};
 use midoform_lab::probe::{self, Answer, Probe, Protocol, Seen, Station};
 use midoform_lab::{Lab, Place, Seat};
-use midoform_packets::trace::{Ending, Endpoint, HeldAddresses, TraceNetwork};
+use midoform_packets::trace::{self, Ending, Endpoint, HeldAddresses, Surroundings, trace};
+use uuid::Uuid;
 
 use super::{Labs, example, random_specs};
 
@@ -38,24 +43,42 @@ struct Prediction {
     is_answered: bool,
 }
 
-/// A laboratory, with its spec compiled for MidoNet, whose trace is the one that there is.
+/// A laboratory, with the rows of its spec and of its pods.
 struct Proof {
     lab: Lab,
     compiled: Compiled,
+    rows: Topology,
+    around: Surroundings,
     stations: Vec<Station>,
 }
 
 impl Proof {
     fn of(labs: &Labs, name: &str) -> Proof {
         let lab = Lab::open(labs.folder(name)).unwrap().unwrap();
-        let compiled = compiled(&lab.folder.spec());
+        let (compiled, rows) = compiled(&lab.folder.spec());
+        let site = &compiled.site.name.value;
+        let pods = lab.description.places.iter().filter(|place| place.port.is_none());
+        let pods = pods.flat_map(|place| row_of(site, &compiled.tenants, place).entries().to_vec());
+        let rows = Topology::new(rows.entries().iter().cloned().chain(pods).collect());
+        let behind = |tenant: &Tenant| {
+            let ports = tenant.ports.iter();
+            let key =
+                |port: &midoform_compiler::network::Port| Key::tenant(&tenant.name).port(&port.name).device();
+            ports.map(|port| (key(port), (port.address, port.mac))).collect::<Vec<_>>()
+        };
+        let around = Surroundings {
+            static_ports: compiled.tenants.iter().flat_map(behind).collect(),
+            // The rows have the ports of all pods.
+            held: Some(HeldAddresses::default()),
+            ..Surroundings::default()
+        };
         let place = |place: &Place| Station {
             namespace: Seat::Place(place).namespace(&lab.folder),
             address: Some(place.address),
         };
         let world = Station { namespace: Seat::World.namespace(&lab.folder), address: None };
         let stations = lab.description.places.iter().map(place).chain([world]).collect();
-        Proof { lab, compiled, stations }
+        Proof { lab, compiled, rows, around, stations }
     }
 
     fn places(&self) -> &[Place] {
@@ -147,35 +170,25 @@ impl Proof {
     }
 
     fn predict(&self, probe: &Probe) -> Prediction {
-        let topology = &self.compiled.topology;
-        let behind = self.compiled.tenants.iter().flat_map(|tenant| {
-            tenant
-                .ports
-                .iter()
-                .map(|port| (Key::tenant(&tenant.name).port(&port.name).device(), (port.address, port.mac)))
-        });
-        let behind = behind.collect();
-        let known = self.places().iter();
-        let known =
-            known.map(|place| (Key::tenant(&place.tenant).bridge(&place.bridge).device(), place.address));
-        let mut network = TraceNetwork::new(topology);
-        network.limit_to(HeldAddresses { known: known.collect(), ..HeldAddresses::default() });
-        network.attach_static_ports(&behind);
-        let sender = network.attach(&self.endpoint(probe.from, probe.source)).unwrap();
-        network.attach_destination(&Endpoint::World(probe.to)).unwrap();
         let carried = match probe.protocol {
             Protocol::Icmp => (1, 8, 0),
             Protocol::Tcp(port) => (6, 40_000, port),
             Protocol::Udp(port) => (17, 40_000, port),
         };
-        let packet = network.packet(&sender, probe.source, probe.to, carried);
-        let report = network.trace(&sender, packet);
+        let asked = trace::Probe {
+            from: self.endpoint(probe.from, probe.source),
+            to: Endpoint::World(probe.to),
+            source: Some(probe.source),
+            carried,
+            ethertype: ethertype::IPV4,
+            vlan: None,
+        };
+        let report = trace(&self.rows, &self.around, &asked).unwrap();
         let arrives = match &report.ending {
             Ending::Delivered { at } => at.first().cloned(),
             _ => None,
         };
-        let is_consumed = matches!(report.ending, Ending::Consumed { .. });
-        let is_answered = is_consumed || report.reply.is_some_and(|reply| reply.ending.is_delivered());
+        let is_answered = report.reply.is_some_and(|reply| reply.ending.is_delivered());
         Prediction { arrives, is_answered }
     }
 
@@ -185,36 +198,6 @@ impl Proof {
             Some(_) => self.endpoint(station, OUTSIDE).shown(),
             None => "world".to_owned(),
         }
-    }
-
-    /// Returns the difference between the engines that explains one between a trace and OVN: its first column in `docs/engines.md`.
-    fn difference(&self, probe: &Probe, seen: &Seen) -> Option<&'static str> {
-        let is_spoofed = self.stations[probe.from].address.is_some_and(|own| own != probe.source);
-        let from = self.places().get(probe.from).map(|place| self.tenant(place));
-        let receivers = self.places().iter().filter(|place| place.address == probe.to);
-        let receivers: Vec<&Tenant> = receivers.map(|place| self.tenant(place)).collect();
-        let is_outside = |tenant: &&Tenant| from.is_none_or(|from| from.name != tenant.name);
-        let through_provider: Vec<&&Tenant> = receivers.iter().filter(|tenant| is_outside(tenant)).collect();
-        let own = self.stations[probe.from].address;
-        let leads_back = |tenant: &Tenant| {
-            let exposes = tenant.exposes.iter();
-            exposes.filter(|expose| expose.public == probe.to).any(|expose| Some(expose.address) == own)
-        };
-        if from.is_some_and(leads_back) {
-            return Some("a pod that connects to its own exposed port");
-        }
-        if is_spoofed && seen.arrived.is_none() {
-            // OVN drops more of them, never less.
-            return Some("anti_spoof, and the ends of a rule");
-        }
-        if through_provider.iter().any(|tenant| tenant.egress != Egress::None) {
-            return Some("source NAT, and connections from the world to a pod's own address");
-        }
-        let is_exposed = |tenant: &Tenant| tenant.exposes.iter().any(|expose| expose.address == probe.to);
-        if through_provider.iter().any(|tenant| tenant.profile == Profile::Strict && is_exposed(tenant)) {
-            return Some("strict, egress none, an exposed port");
-        }
-        None
     }
 
     /// Compares all packets.
@@ -266,8 +249,7 @@ impl Proof {
         if is_right {
             return None;
         }
-        let difference = self.difference(probe, seen);
-        let is_lost = difference.is_none() && seen.answer == Answer::Silence && predicted.is_answered;
+        let is_lost = seen.answer == Answer::Silence && predicted.is_answered;
         let words = format!(
             "{} from {} as {} to {}: the trace says {predicted:?}, OVN did {arrived:?}, {:?}",
             probe.protocol,
@@ -276,14 +258,12 @@ impl Proof {
             probe.to,
             seen.answer
         );
-        Some(Wrong { difference, is_lost, words })
+        Some(Wrong { is_lost, words })
     }
 }
 
 /// A packet that did not go where the trace says.
 struct Wrong {
-    /// The difference between the engines that explains it.
-    difference: Option<&'static str>,
     /// True if it may only have been lost.
     is_lost: bool,
     words: String,
@@ -296,20 +276,15 @@ struct Compared {
     /// The packets that were sent again.
     again: usize,
     wrong: Vec<String>,
-    explained: BTreeMap<&'static str, usize>,
 }
 
 impl Compared {
     fn add(&mut self, wrong: Option<Wrong>) {
-        match wrong {
-            Some(Wrong { difference: Some(name), .. }) => *self.explained.entry(name).or_insert(0) += 1,
-            Some(wrong) => self.wrong.push(wrong.words),
-            None => {}
-        }
+        self.wrong.extend(wrong.map(|wrong| wrong.words));
     }
 
     fn shown(&self) -> String {
-        format!("{} packets, {} of them again, explained: {:?}", self.packets, self.again, self.explained)
+        format!("{} packets, {} of them again", self.packets, self.again)
     }
 
     fn problems(&self) -> String {
@@ -317,8 +292,27 @@ impl Compared {
     }
 }
 
-/// Compiles the laboratory's copy of a spec for MidoNet.
-fn compiled(folder: &Path) -> Compiled {
+/// Returns the row of a pod, as a laboratory makes it.
+fn row_of(site: &str, tenants: &[Tenant], place: &Place) -> Topology {
+    let tenant = tenants.iter().find(|tenant| tenant.name == *place.tenant).unwrap();
+    let (at, _) = tenant.indexed_bridges().find(|(_, bridge)| *bridge.name == *place.bridge).unwrap();
+    pod::lower(&Pod {
+        site,
+        tenant: &tenant.name,
+        switch: Reference::Key(Key::tenant(&tenant.name).bridge(&place.bridge).device()),
+        container: &format!("{}-{}", place.bridge, place.address),
+        interface: "eth0",
+        tag: None,
+        host: Uuid::from_u128(1),
+        chassis: None,
+        mac: place.mac.parse().unwrap(),
+        address: place.address,
+        security: PortSecurity::of(tenant, at, place.address),
+    })
+}
+
+/// Compiles the laboratory's copy of a spec to rows.
+fn compiled(folder: &Path) -> (Compiled, Topology) {
     let read = |path: &Path| Source::new(path.display().to_string(), std::fs::read_to_string(path).unwrap());
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -327,8 +321,11 @@ fn compiled(folder: &Path) -> Compiled {
     };
     let tenants: Vec<Source> = files.iter().filter(is_tenant).map(|path| read(path)).collect();
     let (site, lock) = (read(&folder.join("site.toml")), read(&folder.join("midoform.lock")));
-    let compiled = compile(Input { site: &site, allocated: Allocated::LockFile(&lock), tenants: &tenants });
-    compiled.unwrap_or_else(|found| panic!("{found:#?}"))
+    let input = Input { site: &site, allocated: Allocated::LockFile(&lock), tenants: &tenants };
+    let compiled = compile(input).unwrap_or_else(|found| panic!("{found:#?}"));
+    let locations = Locations::new(input.sources().into_iter());
+    let rows = lower(&compiled.site, &compiled.tenants, &locations);
+    (compiled, rows)
 }
 
 #[test]

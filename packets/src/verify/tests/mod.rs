@@ -6,4 +6,5 @@ mod random;
 mod random_faults;
 mod random_specs;
 mod rows;
+mod rows_agreement;
 mod sets;

@@ -20,7 +20,7 @@ use midoform_compiler::{Allocated, Compiled, Input, compile};
 const SITE: &str = "name = \"s\"\n[ovn]\nnorthbound = \"unix:nb.sock\"\nmanaged = true\ngateway_chassis = \"gw1\"\n[pools]\nlinks = \"172.16.0.0/16\"\n[[host]]\nname = \"node1\"\nid = \"11111111-2222-3333-4444-555555555555\"\ntunnel_address = \"10.255.0.1\"\n";
 
 /// Networks of bridges, of parts of one, of several, and outside.
-const NETWORKS: [&str; 9] = [
+pub(super) const NETWORKS: [&str; 9] = [
     "10.1.0.0/24",
     "10.1.1.0/25",
     "10.1.1.9/32",
@@ -102,7 +102,7 @@ fn specs(dice: &mut Dice) -> [String; 2] {
     [text, other]
 }
 
-fn compiled(dice: &mut Dice) -> Option<(Compiled, [String; 2])> {
+pub(super) fn compiled(dice: &mut Dice) -> Option<(Compiled, [String; 2])> {
     let texts = specs(dice);
     Some((compiled_for(SITE, &texts)?, texts))
 }
@@ -122,7 +122,7 @@ fn asked_for(texts: &[String; 2]) -> Vec<String> {
     found(&verified(&compiled, &compiled.topology), &texts[0])
 }
 
-fn verified(compiled: &Compiled, topology: &Topology) -> Verification {
+pub(super) fn verified(compiled: &Compiled, topology: &Topology) -> Verification {
     let links: Vec<_> = compiled.site.pools.links.iter().map(|pool| pool.value).collect();
     check_all(Subject { topology, tenants: &compiled.tenants, links: &links }, 1, &|_| {})
 }
@@ -139,7 +139,7 @@ fn found(verification: &Verification, text: &str) -> Vec<String> {
 }
 
 /// Changes one row: it is gone, it decides otherwise, it matches more, or it has the priority of another one.
-fn faulty(dice: &mut Dice, topology: &Topology) -> Option<(String, Topology)> {
+pub(super) fn faulty(dice: &mut Dice, topology: &Topology) -> Option<(String, Topology)> {
     let mut entries = topology.entries().to_vec();
     let decides = |entry: &Entry| {
         entry.key.owner() == "t"

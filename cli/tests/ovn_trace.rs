@@ -27,7 +27,8 @@ fn a_trace_follows_the_rows_of_a_spec_and_of_a_saved_plan() {
     let devices: Vec<&str> =
         report["hops"].as_array().unwrap().iter().filter_map(|hop| hop["device"].as_str()).collect();
     assert_eq!(devices, ["acme/bridge/web", "acme/router", "acme/bridge/db"]);
-    let matched = report["hops"][2]["rules"].as_array().unwrap().iter().find(|rule| rule["matched"] == true);
+    let matched = report["hops"][2]["rules"].as_array().unwrap().iter();
+    let matched = matched.filter(|rule| rule["chain"] == "to-lport").find(|rule| rule["matched"] == true);
     let matched = matched.unwrap();
     assert_eq!(matched["rule"], "acme/bridge/db/acl/to/rule/web-to-db");
     assert_eq!(matched["row"]["table"], "ACL");

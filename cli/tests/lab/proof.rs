@@ -128,6 +128,10 @@ impl Proof {
         for from in 0..self.stations.len() {
             for to in (0..self.stations.len()).filter(|to| *to != from) {
                 let to = self.stations[to].address.unwrap_or(OUTSIDE);
+                // Another tenant may have the same address. What goes to a host's own address does not leave the host.
+                if to == source(from) {
+                    continue;
+                }
                 let all = protocols.iter();
                 probes.extend(all.map(|protocol| Probe {
                     from,
@@ -239,6 +243,11 @@ impl Proof {
         let is_answered = matches!(seen.answer, Answer::Reply(_));
         // The kernel answers pings, and nobody waits for the answer of a spoofed packet.
         let is_right = match probe.protocol {
+            // What comes back to its sender: the world has one namespace for all addresses outside, and refuses it; and if a pod
+            // connects to its own exposed port, its answer keeps its port or gets another one, as the version of OVN tracks it.
+            _ if predicted.arrives.as_deref() == Some(&*self.name(probe.from)) => {
+                arrived.is_none() || arrived == predicted.arrives
+            }
             Protocol::Icmp => is_answered == predicted.is_answered,
             _ if is_spoofed => arrived == predicted.arrives,
             Protocol::Tcp(_) => {

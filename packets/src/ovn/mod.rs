@@ -12,8 +12,8 @@ mod switch;
 mod tracking;
 
 pub(crate) use attach::WORLD_FAR;
-pub use simulate::{Connection, Device, End, Evaluated, Hop, Neighbour, Trace, simulate};
-pub use tracking::{Datapath, Sent, State};
+pub use simulate::{Device, End, Evaluated, Hop, Neighbour, Trace, simulate};
+pub use tracking::{ConnectionState, Datapath, Sent, State};
 
 use midoform_compiler::topology::Topology;
 use midoform_compiler::topology::kinds::Object;

@@ -35,6 +35,7 @@ impl Network {
         reader.switch_ports();
         reader.sets();
         reader.lists();
+        reader.of_routers();
         reader.network
     }
 }
@@ -239,6 +240,10 @@ impl<'t> Reader<'t> {
             switch.from_port.sort_by_key(|acl| Reverse(acl.priority));
             switch.to_port.sort_by_key(|acl| Reverse(acl.priority));
         }
+    }
+
+    /// Reads the routes, the policies and the translations of routers.
+    fn of_routers(&mut self) {
         self.each(Table::LogicalRouterStaticRoute, |network, key, row| {
             let port = row.text_of("output_port");
             if row.text_of("ip_prefix").is_some_and(is_ipv6) {

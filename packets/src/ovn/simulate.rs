@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::network::{Network, RouterIndex, RouterPortIndex, SwitchIndex, SwitchPortIndex, SwitchPortKind};
-use super::tracking::{Datapath, Sent, State, Tracked, Zone};
+use super::tracking::{ConnectionState, Datapath, Sent, State, Tracked, Zone};
 use crate::semantics::Packet;
 use midoform_compiler::ovn::expression::meaning::{Condition, NumberTest, PacketField, PortTest};
 use midoform_compiler::topology::key::Key;
@@ -52,21 +52,6 @@ pub struct Evaluated {
     pub packet_after: Option<Packet>,
 }
 
-/// What connection tracking says of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// It opens a connection.
-    New,
-    /// It belongs to a connection, in the direction in which that was opened.
-    Established,
-    /// It is a reply.
-    Reply,
-    /// It belongs to a connection that an ACL has ended.
-    Ended,
-    /// It belongs to no connection, and can't open one.
-    Invalid,
-}
-
 /// A switch or a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
@@ -88,7 +73,7 @@ pub struct Hop {
     /// The rows that were evaluated, in order.
     pub evaluated: Vec<Evaluated>,
     /// What connection tracking says of it: on a switch for its input port and for its output port, on a router for its translations.
-    pub tracked: Vec<Connection>,
+    pub tracked: Vec<ConnectionState>,
     /// The static route that was taken; none: that of a port's own network.
     pub route: Option<Key>,
     /// The names of the ports by which it left.

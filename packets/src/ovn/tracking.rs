@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::network::{RouterIndex, SwitchPortIndex};
-use super::simulate;
 use crate::semantics::{ECHO_REPLY, ECHO_REQUEST, ICMP, Packet};
 use midoform_compiler::ovn::expression::meaning::connection_state as state;
 use midoform_compiler::topology::key::Key;
@@ -102,6 +101,21 @@ struct Connection {
     is_blocked: bool,
 }
 
+/// What connection tracking says of a packet, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// It opens a connection.
+    New,
+    /// It belongs to a connection, in the direction in which that was opened.
+    Established,
+    /// It is a reply.
+    Reply,
+    /// It belongs to a connection that an ACL has ended.
+    Ended,
+    /// It belongs to no connection, and can't open one.
+    Invalid,
+}
+
 /// What connection tracking says of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tracked {
@@ -121,8 +135,8 @@ impl Tracked {
     }
 
     /// Returns what it says as one word; none if the packet is not tracked.
-    pub(super) fn in_words(self) -> Option<simulate::Connection> {
-        use simulate::Connection as C;
+    pub(super) fn in_words(self) -> Option<ConnectionState> {
+        use ConnectionState as C;
         self.is_tracked().then(|| match self {
             _ if self.has(state::INVALID) => C::Invalid,
             _ if self.has(state::NEW) => C::New,

@@ -4,7 +4,7 @@ use super::network::TraceError;
 use super::report::{Ending, EvaluatedRule, Hop, IcmpView, RowView, TraceReport, is_reply, view};
 use super::rows::{Host, RowsNetwork};
 use crate::ovn::network::Fault;
-use crate::ovn::{self, Connection, Device, End, State, Trace};
+use crate::ovn::{self, ConnectionState, Device, End, State, Trace};
 use crate::semantics::Packet;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
@@ -241,13 +241,13 @@ fn reply_ending(ending: Ending, (sent, back): (&Packet, &Packet)) -> Ending {
     }
 }
 
-fn word(connection: Connection) -> &'static str {
+fn word(connection: ConnectionState) -> &'static str {
     match connection {
-        Connection::New => "new",
-        Connection::Established => "established",
-        Connection::Reply => "reply",
-        Connection::Ended => "ended",
-        Connection::Invalid => "invalid",
+        ConnectionState::New => "new",
+        ConnectionState::Established => "established",
+        ConnectionState::Reply => "reply",
+        ConnectionState::Ended => "ended",
+        ConnectionState::Invalid => "invalid",
     }
 }
 

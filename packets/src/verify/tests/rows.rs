@@ -5,7 +5,7 @@ use std::fmt::Write;
 use ipnet::Ipv4Net;
 use proptest::prelude::*;
 
-use super::agreement::cases;
+use super::agreement::cases_of_rows;
 use super::random::Dice;
 use crate::verify::report::{Subject, Verification};
 use crate::verify::{Check, check_all, compare};
@@ -193,7 +193,7 @@ fn changes(fault: &str, before: &Topology, after: &Topology) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(24), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases_of_rows(24))]
 
     #[test]
     fn what_midoform_writes_for_random_specs_is_proven(seed: u64) {

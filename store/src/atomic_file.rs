@@ -32,8 +32,32 @@ pub fn replace_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    replace(path, File::sync_all, fill)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Replaces a file in the same way, and waits for no disk. The end of a process loses nothing; but after a power failure, the file may
+/// be the old one, or the new one as far as it was written.
+///
+/// # Errors
+/// When any of this fails; then the old file is unchanged.
+pub(crate) fn replace_until_power_failure(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    replace(path, |_| Ok(()), fill)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn replace(
+    path: &Path,
+    sync: impl FnOnce(&File) -> io::Result<()>,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = folder_of(path);
     let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".midoform-");
@@ -46,13 +70,13 @@ pub fn replace_atomically(
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    beside.as_file().sync_all()?;
+    sync(beside.as_file())?;
     if let Some(old) = old {
         keep_owner(beside.as_file(), &old);
         beside.as_file().set_permissions(old.permissions())?;
     }
-    beside.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    // It is closed before it has the name: only then does another machine see all of it in a shared folder.
+    beside.into_temp_path().persist(path).map_err(|error| error.error)
 }
 
 /// Returns the error for a folder in which no file can be created. The temporary file's name says nothing to the user.

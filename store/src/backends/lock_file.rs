@@ -23,7 +23,7 @@ use midoform_compiler::source::{Source, SourceId, Unreadable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::atomic_file::{replace_atomically, target_of, write_atomically};
+use crate::atomic_file::{replace_atomically, replace_until_power_failure, target_of, write_atomically};
 use crate::clock::{Clocks, LeaseTime};
 use crate::{
     Commit, Entry, Lease, Range, Revision, Store, StoreError, Transaction, Write, allocation, input_file,
@@ -58,6 +58,15 @@ struct LeaseFile {
 struct Leased {
     value: String,
     lease: Option<i64>,
+}
+
+/// The end of a write of the leases' file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitForDisk {
+    /// When the disk has it: its text of the lock file must not come back once that is older.
+    Yes,
+    /// At once: it has leases only, which mean nothing after a power failure, since their processes have ended.
+    No,
 }
 
 /// The content of the lock file.
@@ -143,7 +152,12 @@ impl LockFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LeaseFile::default()),
             other => other.map_err(|error| self.failed(&path, &error))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let read = serde_json::from_slice(&bytes).or_else(|error: serde_json::Error| match error.is_eof() {
+            // It is replaced as a whole, so a power failure has cut it off. The processes with these leases have ended with it.
+            true => Ok(LeaseFile::default()),
+            false => Err(error),
+        });
+        read.map_err(|error| {
             let cause = format!(
                 "{} is damaged ({error}): delete it when no midoform is working here",
                 path.display()
@@ -152,7 +166,7 @@ impl LockFile {
         })
     }
 
-    fn write_leases(&self, lease_file: &LeaseFile) -> Result<(), StoreError> {
+    fn write_leases(&self, lease_file: &LeaseFile, wait: WaitForDisk) -> Result<(), StoreError> {
         let path = self.file(".leases");
         let result = match *lease_file == LeaseFile::default() {
             true => match std::fs::remove_file(&path) {
@@ -161,7 +175,10 @@ impl LockFile {
             },
             false => {
                 let text = serde_json::to_vec(lease_file).unwrap_or_default();
-                replace_atomically(&path, |file| file.write_all(&text))
+                match wait {
+                    WaitForDisk::Yes => replace_atomically(&path, |file| file.write_all(&text)),
+                    WaitForDisk::No => replace_until_power_failure(&path, |file| file.write_all(&text)),
+                }
             }
         };
         result.map_err(|error| self.failed(&path, &error))
@@ -208,7 +225,7 @@ impl LockFile {
         if let (Some(text), true) = (&lease_file.pending, may_write) {
             self.write_allocations(text)?;
             lease_file.pending = None;
-            self.write_leases(&lease_file)?;
+            self.write_leases(&lease_file, WaitForDisk::Yes)?;
         }
         let now = Clocks::now();
         lease_file.leases.retain(|_, lease| !lease.has_ended(now));
@@ -291,13 +308,13 @@ impl LockFile {
         match text {
             Some(text) if leases_changed => {
                 content.lease_file.pending = Some(text.clone());
-                self.write_leases(&content.lease_file)?;
+                self.write_leases(&content.lease_file, WaitForDisk::Yes)?;
                 self.write_allocations(&text)?;
                 content.lease_file.pending = None;
-                self.write_leases(&content.lease_file)
+                self.write_leases(&content.lease_file, WaitForDisk::Yes)
             }
             Some(text) => self.write_allocations(&text),
-            None if leases_changed => self.write_leases(&content.lease_file),
+            None if leases_changed => self.write_leases(&content.lease_file, WaitForDisk::No),
             None => Ok(()),
         }
     }

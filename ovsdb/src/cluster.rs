@@ -95,14 +95,17 @@ pub(crate) async fn join(
     deadline: Instant,
 ) -> Result<Option<ServerState>, ConnectionError> {
     // Else a server closes the connection when one of its databases changes its state. Older ones don't know the method.
-    match call(connection, "set_db_change_aware", json!([true]), deadline).await {
-        Ok(_) | Err(ConnectionError::Refused { .. }) => {}
-        Err(reason) => return Err(reason),
-    }
+    let aware = call(connection, "set_db_change_aware", json!([true]), deadline);
     let subscription = connection.subscribe();
     let columns = ["name", "model", "connected", "leader", "index", "cid", "sid"];
     let parameters = json!(["_Server", subscription.id, { TABLE: [{ "columns": columns }] }]);
-    let reply = match call(connection, "monitor", parameters, deadline).await {
+    // Both are on their way before the first is answered.
+    let (aware, monitored) = tokio::join!(aware, call(connection, "monitor", parameters, deadline));
+    match aware {
+        Ok(_) | Err(ConnectionError::Refused { .. }) => {}
+        Err(reason) => return Err(reason),
+    }
+    let reply = match monitored {
         // A server before 2.9 has no clusters.
         Err(ConnectionError::Refused { error, .. }) if error.code == ErrorCode::UnknownDatabase => {
             subscription.refused();

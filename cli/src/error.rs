@@ -106,6 +106,10 @@ impl Exit {
     }
 }
 
+/// The advice about a northbound database whose schema lacks something.
+pub(crate) const OLD_SCHEMA: &str =
+    "upgrade OVN to 22.03 or later, and start it by ovn-ctl(8), which converts the database";
+
 /// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
@@ -284,6 +288,8 @@ impl CommandError {
                     "does Open vSwitch run on this host, may you use its socket, and is the address right (`[ovn] open_vswitch`)?",
                 )
             }
+            CommandError::Client(ClientError::Schema { .. }) => Some(OLD_SCHEMA),
+            CommandError::Step(step) if matches!(step.source, ClientError::Schema { .. }) => Some(OLD_SCHEMA),
             CommandError::Step(step) if step.source.is_moved() => Some(
                 "the rows are not as they were when the plan was made: nothing of the transaction was done; run it again",
             ),
@@ -317,7 +323,8 @@ fn client_exit(error: &ClientError) -> Exit {
         | ClientError::Unexpected { .. }
         | ClientError::Malformed { .. }
         | ClientError::Redirect { .. }
-        | ClientError::WrongVersion { .. } => Exit::ApiError,
+        | ClientError::WrongVersion { .. }
+        | ClientError::Schema { .. } => Exit::ApiError,
         ClientError::Setup(_) => Exit::Usage,
         ClientError::Northbound(error) => northbound_exit(error),
         ClientError::Defect(_) => Exit::Internal,

@@ -184,6 +184,13 @@ impl Project {
         self.state.with_lock(&names, by, patience, work).await
     }
 
+    /// Returns the site with the engine of the command line or of the site file; none if something is wrong.
+    pub(crate) fn site_for(&self, spec: &Spec) -> Option<Site> {
+        let mut site = self.sources.right_site().ok()?;
+        site.engine = engine_of(spec, &site).ok()?.unwrap_or(site.engine);
+        Some(site)
+    }
+
     /// Compiles it, in the dialect of the command line or of the site file.
     pub(crate) fn compile(self, spec: &Spec) -> Result<(Compiled, Project), CommandError> {
         self.compile_beside(spec, &Neighbours::default())

@@ -24,9 +24,10 @@ use midoform_reconcile::planned::Planned;
 use midoform_simulator as simulator;
 use midoform_store::private_folder;
 
-use crate::args::{Api, Login};
+use crate::args::{Api, Login, Spec};
 use crate::error::CommandError;
 use crate::progress::Progress;
+use crate::project::Project;
 use crate::ui::Ui;
 
 /// An API that can be called.
@@ -105,14 +106,33 @@ impl Target {
     }
 }
 
+/// Begins to read the northbound database of a project, while the project is compiled. Returns none for another engine, and if something
+/// is wrong: who needs the connection reports it.
+pub(crate) fn read_early(project: &Project, spec: &Spec, api: &Api) -> Option<Northbound> {
+    let site = project.site_for(spec)?;
+    match Target::of(&site, api, &project.sources.root).ok()? {
+        Target::Northbound(servers) => Northbound::ahead(servers).ok(),
+        Target::Url(..) | Target::Embedded { .. } => None,
+    }
+}
+
 impl Session {
-    /// Connects to the engine, and starts the embedded API if it is that one.
-    async fn open(target: Target, engine: Engine, api: &Api) -> Result<Session, CommandError> {
+    /// Connects to the engine, and starts the embedded API if it is that one. `early` is the connection that was begun before.
+    async fn open(
+        target: Target,
+        engine: Engine,
+        api: &Api,
+        early: Option<Northbound>,
+    ) -> Result<Session, CommandError> {
         let dialect = Dialect::of(engine).unwrap_or(Dialect::V5);
         let (base_url, credentials, ca, server) = match target {
             Target::Northbound(servers) => {
-                let connection = Connection::Ovn(Northbound::connect(servers).await?);
-                return Ok(Session { connection, server: None });
+                let northbound = match early {
+                    // It is connecting: the first observation has the error, if there is one.
+                    Some(early) => early,
+                    None => Northbound::connect(servers).await?,
+                };
+                return Ok(Session { connection: Connection::Ovn(northbound), server: None });
             }
             Target::Url(url, identity, ca) => (url, credentials(api, &identity)?, ca, None),
             Target::Embedded { folder, hosts } => {
@@ -167,7 +187,18 @@ impl Session {
         api: &Api,
         work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let session = Session::open(target, engine, api).await?;
+        Session::with_early(target, engine, api, None, work).await
+    }
+
+    /// Runs work with a session whose connection was begun before, if it was, and closes the session at the end.
+    pub(crate) async fn with_early<T>(
+        target: Target,
+        engine: Engine,
+        api: &Api,
+        early: Option<Northbound>,
+        work: impl AsyncFnOnce(&Session) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let session = Session::open(target, engine, api, early).await?;
         let result = work(&session).await;
         session.close().await;
         result

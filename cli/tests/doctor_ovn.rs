@@ -49,7 +49,7 @@ fn write(folder: &TestFolder, northbound: &str, host: &str) {
 }
 
 /// Starts a server, and waits for its socket.
-fn started(schema: &Path) -> Servers {
+pub(crate) fn started(schema: &Path) -> Servers {
     let servers = Servers::alone(schema);
     let socket = servers.unix(0).trim_start_matches("unix:").to_owned();
     for _ in 0..500 {

@@ -9,6 +9,7 @@ use midoform_testutil::{Ran, TestFolder};
 use serde_json::{Value as Json, json};
 
 use crate::MIDOFORM;
+use crate::doctor_ovn::started;
 
 const SCHEMA: &str = "/usr/share/ovn/ovn-nb.ovsschema";
 
@@ -63,12 +64,23 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts a database, and writes a project with the tenant `acme`; none, with a word about it, if OVN is not installed.
     pub(crate) fn start() -> Option<Lab> {
+        Lab::with_schema(|_| {})
+    }
+
+    /// Starts it with an edited schema.
+    fn with_schema(edit: impl FnOnce(&mut Json)) -> Option<Lab> {
         let has_schema = Path::new(SCHEMA).exists();
         if let Some(missing) = ovsdb::missing().or_else(|| (!has_schema).then(|| SCHEMA.to_owned())) {
             println!("SKIPPED: OVN is not installed ({missing} is missing)");
             return None;
         }
-        let lab = Lab { servers: Servers::alone(Path::new(SCHEMA)), folder: TestFolder::default() };
+        let folder = TestFolder::default();
+        let mut schema: Json = serde_json::from_str(&std::fs::read_to_string(SCHEMA).unwrap()).unwrap();
+        schema.as_object_mut().unwrap().remove("cksum");
+        edit(&mut schema);
+        folder.write("northbound.ovsschema", schema.to_string());
+        let servers = started(&folder.path().join("northbound.ovsschema"));
+        let lab = Lab { servers, folder };
         lab.write_site("managed = true\n");
         lab.folder.write("acme.toml", TENANT);
         Some(lab)
@@ -113,16 +125,20 @@ impl Lab {
         String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
-    /// Returns every row of every table, without what OVN itself counts.
-    fn rows(&self) -> Vec<Json> {
-        let selects = TABLES.iter().map(|table| json!({"op": "select", "table": table, "where": []}));
-        let mut transaction = vec![json!("OVN_Northbound")];
-        transaction.extend(selects);
+    /// Executes a transaction as another tool does, and returns the results.
+    fn transact(&self, operations: impl IntoIterator<Item = Json>) -> Vec<Json> {
+        let transaction: Vec<Json> = std::iter::once(json!("OVN_Northbound")).chain(operations).collect();
         let ran = Command::new("ovsdb-client")
             .args(["transact", &self.remote(), &Json::Array(transaction).to_string()])
             .output()
             .unwrap();
-        let reply: Vec<Json> = serde_json::from_slice(&ran.stdout).unwrap();
+        serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    /// Returns every row of every table, without what OVN itself counts.
+    fn rows(&self) -> Vec<Json> {
+        let selects = TABLES.iter().map(|table| json!({"op": "select", "table": table, "where": []}));
+        let reply = self.transact(selects);
         let rows = reply.iter().flat_map(|result| result["rows"].as_array().unwrap().clone());
         let mut rows: Vec<Json> = rows.collect();
         for row in &mut rows {
@@ -340,6 +356,40 @@ fn a_database_that_is_not_there_is_an_error() {
     let gone = lab.midoform(&["plan", "--timeout", "1"]).expect_code(4);
     assert!(gone.stderr.contains("unix:/nowhere/nb.sock"), "{}", gone.stderr);
     let _ = lab.midoform(&["plan", "--offline"]).expect_code(0);
+}
+
+/// What a server lacks is named, whether the rows can't be read or can't be written; and nothing is written.
+#[test]
+fn a_database_with_another_schema_is_refused() {
+    let text = json!({"key": "string", "min": 0, "max": "unlimited"});
+    let pairs = json!({"key": "string", "value": "string", "min": 0, "max": "unlimited"});
+    // A column that is missing is seen when rows are read; another type of a table without rows, when rows are written.
+    for (table, column, kind) in [
+        ("ACL", "options", None),
+        ("ACL", "priority", Some(json!("string"))),
+        ("Logical_Switch", "external_ids", Some(text)),
+        ("Address_Set", "addresses", Some(pairs)),
+    ] {
+        let other_type = if kind.is_some() { " (it has another type)" } else { "" };
+        let words = format!("whose schema lacks {table}.{column}{other_type}\n");
+        let lab = Lab::with_schema(|schema| {
+            let columns = schema["tables"][table]["columns"].as_object_mut().unwrap();
+            assert!(columns.remove(column).is_some());
+            columns.extend(kind.map(|kind| (column.to_owned(), json!({ "type": kind }))));
+        });
+        let Some(lab) = lab else { return };
+        if table == "Address_Set" {
+            let row = json!({"name": "theirs", "addresses": ["map", [["10.0.0.1", "x"]]]});
+            let made = lab.transact([json!({"op": "insert", "table": table, "row": row})]);
+            assert!(made[0]["uuid"].is_array(), "{made:?}");
+        }
+        let before = lab.rows();
+        let refused = lab.midoform(&["apply", "--yes"]).expect_code(7);
+        for words in [&words, "upgrade OVN"] {
+            assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+        }
+        assert_eq!(lab.rows(), before);
+    }
 }
 
 /// Whenever an apply is killed, the rows are as before or as wanted, and the next apply ends.

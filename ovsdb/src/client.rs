@@ -24,6 +24,8 @@ use crate::transaction::{Failure, Outcome, Transaction};
 pub struct Client {
     session: Arc<Session>,
     timeout: Duration,
+    /// True if values are read by the schema of the server, whatever the settings declare.
+    asks_for_schema: bool,
 }
 
 /// A connection, as a client describes it.
@@ -42,13 +44,27 @@ impl Client {
     /// When there is no remote, or the files for TLS can't be used.
     pub fn new(settings: Settings) -> Result<Client, Error> {
         let timeout = settings.timeout;
-        Ok(Client { session: Arc::new(Session::new(settings)?), timeout })
+        Ok(Client { session: Arc::new(Session::new(settings)?), timeout, asks_for_schema: false })
     }
 
     /// Returns a client on the same connection whose requests have another time limit.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Client {
-        Client { session: self.session.clone(), timeout }
+        Client { timeout, ..self.clone() }
+    }
+
+    /// Returns a client of the same session whose transactions may name every table and column of the server, whatever the settings
+    /// declare. It asks the server for its schema.
+    #[must_use]
+    pub fn with_schema_of_server(&self) -> Client {
+        Client { asks_for_schema: true, ..self.clone() }
+    }
+
+    async fn schema_for(&self, link: &Link, deadline: Instant) -> Result<Arc<DatabaseSchema>, Error> {
+        match self.asks_for_schema {
+            true => self.session.schema_of_server(link, deadline).await,
+            false => self.session.schema(link, deadline).await,
+        }
     }
 
     /// Returns the settings.
@@ -74,6 +90,21 @@ impl Client {
         loop {
             let link = self.session.link(deadline).await?;
             match self.session.schema(&link, deadline).await {
+                Err(error) if is_repeated(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Returns the schema of the server, also if the settings declare one.
+    ///
+    /// # Errors
+    /// As [`Client::schema`].
+    pub async fn schema_of_server(&self) -> Result<Arc<DatabaseSchema>, Error> {
+        let deadline = self.deadline();
+        loop {
+            let link = self.session.link(deadline).await?;
+            match self.session.schema_of_server(&link, deadline).await {
                 Err(error) if is_repeated(&error) => {}
                 other => return other,
             }
@@ -170,7 +201,7 @@ impl Client {
         deadline: Instant,
     ) -> Attempted {
         let schema = match transaction.has_selects() {
-            true => match self.session.schema(link, deadline).await {
+            true => match self.schema_for(link, deadline).await {
                 Ok(schema) => Some(schema),
                 Err(error) => return Attempted::NotSent(error),
             },

@@ -184,9 +184,18 @@ impl Session {
 
     /// Returns the schema: the declared one, or that of the server.
     pub(crate) async fn schema(&self, link: &Link, deadline: Instant) -> Result<Arc<DatabaseSchema>, Error> {
-        if let Some(schema) = &self.settings.schema {
-            return Ok(schema.clone());
+        match &self.settings.schema {
+            Some(schema) => Ok(schema.clone()),
+            None => self.schema_of_server(link, deadline).await,
         }
+    }
+
+    /// Returns the schema of the server.
+    pub(crate) async fn schema_of_server(
+        &self,
+        link: &Link,
+        deadline: Instant,
+    ) -> Result<Arc<DatabaseSchema>, Error> {
         let read = async {
             let parameters = json!([self.settings.database]).to_string();
             let called = link.connection.call("get_schema", parameters.as_bytes(), deadline, OnDrop::Ignore);

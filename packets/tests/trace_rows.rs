@@ -140,7 +140,7 @@ fn traces_of_the_examples() {
             .collect();
         // From the first bridge to the next one of its tenant, to the outside, and from there to a public address.
         let (from, to) = (bridges[0].clone(), bridges[bridges.len() / 2].clone());
-        let public = lab.rows.rows().find_map(|(_, row)| row.map_of("vips")?.keys().next().cloned());
+        let public = lab.rows.rows().find_map(|(_, row)| Some(row.map_of("vips")?.iter().next()?.0.clone()));
         let mut all = shown(&lab.trace(&tcp(from.clone(), to, 5432)));
         all += &format!("\n---\n\n{}", shown(&lab.trace(&tcp(from.clone(), world("8.8.8.8"), 443))));
         if let Some((at, port)) = public.as_deref().and_then(|public| public.split_once(':')) {

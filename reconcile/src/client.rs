@@ -24,7 +24,7 @@ use response::{Expected, ROOT, check};
 pub use statistics::{Counts, Statistics};
 
 use crate::client_error::counted;
-pub use crate::client_error::{ClientError, Unexpected};
+pub use crate::client_error::{ClientError, Unexpected, listed};
 use crate::http;
 use crate::keystone::{Keystone, Secret};
 use crate::retry;

@@ -125,6 +125,16 @@ pub enum ClientError {
     /// OVN's northbound database can't be used, or refuses something.
     #[error("the northbound database")]
     Northbound(#[source] Box<midoform_ovsdb::Error>),
+    /// The schema of the northbound database is not one that midoform can use. Nothing was changed.
+    #[error("{remotes} has OVN_Northbound {version}, whose schema lacks {}", listed(.lacking))]
+    Schema {
+        /// The servers, as the site file names them.
+        remotes: String,
+        /// The version of the schema; empty if it has none.
+        version: String,
+        /// The tables and columns that midoform uses and the schema lacks or has with another type.
+        lacking: Vec<String>,
+    },
     /// The client can't be set up.
     #[error("the client can't be set up: {0}")]
     Setup(String),
@@ -198,5 +208,14 @@ pub(crate) fn counted(error: ClientError, made: u32) -> ClientError {
             ClientError::Unreachable { method, url, cause, tries: made }
         }
         other => other,
+    }
+}
+
+/// Returns the first of the tables and columns that a schema lacks, for people.
+pub fn listed(lacking: &[String]) -> String {
+    let first = lacking.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    match lacking.len().saturating_sub(3) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }

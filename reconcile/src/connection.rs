@@ -14,7 +14,6 @@ use crate::client::{Client, ClientError, Counts};
 use crate::event::Event;
 use crate::execute::{self, Control, Outcome};
 use crate::northbound::recognise::recognise;
-use crate::northbound::snapshot::Snapshot;
 use crate::northbound::{self, Northbound};
 use crate::observe;
 use crate::provider_router;
@@ -88,7 +87,7 @@ impl Connection {
     ) -> Result<Observed, ClientError> {
         match self {
             Connection::Midonet(client) => observe::observe(client, scope, events).await,
-            Connection::Ovn(northbound) => Ok(recognise(&Snapshot::read(northbound).await?, scope)),
+            Connection::Ovn(northbound) => Ok(recognise(&northbound.snapshot().await?, scope)),
         }
     }
 

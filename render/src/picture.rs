@@ -145,7 +145,7 @@ impl<'a> Drawer<'a> {
         let of_tenant = self.topology.of_tenant(key.owner()).filter(|_| key.owner() != SITE);
         for (_, entry) in of_tenant {
             let balancer = entry.object.row().filter(|row| row.table == Table::LoadBalancer);
-            let targets = balancer.and_then(|row| row.map_of("vips")).into_iter().flatten();
+            let targets = balancer.and_then(|row| row.map_of("vips")).into_iter().flat_map(|map| map.iter());
             label.extend(targets.map(|(public, target)| safe(&format!("{public} to {target}"))));
             if let Object::Rule(rule) = &entry.object {
                 let chain = rule.chain.key().map(Key::short_name).unwrap_or_default();
@@ -250,7 +250,7 @@ fn linked<'t>(key: &'t Key, row: &Row, names: &BTreeMap<&str, &'t Key>) -> Optio
         }
         Table::LogicalSwitchPort => {
             let options = row.map_of("options")?;
-            options.get("router-port").and_then(|name| names.get(name.as_str()))
+            options.get("router-port").and_then(|name| names.get(name))
         }
         _ => None,
     };

@@ -19,7 +19,7 @@ use crate::publication;
 use crate::report;
 use crate::saved_plan::{self, is_saved_plan};
 use crate::selection::Selection;
-use crate::session::{Session, Target};
+use crate::session::{Session, Target, read_early};
 use crate::ui::Ui;
 
 pub(crate) async fn run(ui: &Ui, options: &ApplyOptions) -> Result<Exit, CommandError> {
@@ -53,6 +53,7 @@ async fn apply(
     let (project, _) =
         keystone_projects::look_up(ui, project, &options.api.login, &options.select, &missing).await?;
     let (mut project, mut neighbours) = (project, Neighbours::default());
+    let mut early = read_early(&project, &options.spec, &options.api);
     loop {
         let (compiled, compiled_project) = project.compile_beside(&options.spec, &neighbours)?;
         project = compiled_project;
@@ -67,7 +68,7 @@ async fn apply(
         let applied =
             Applied { ui, options, selection: &selection, project: &project, guard, neighbours: &neighbours };
         let work = async |session: &Session| applied.reconcile(session).await;
-        match Session::with(target, compiled.engine(), &options.api, work).await? {
+        match Session::with_early(target, compiled.engine(), &options.api, early.take(), work).await? {
             Reconciled::Ended(exit) => return Ok(exit),
             Reconciled::Beside(found) => neighbours = found,
         }

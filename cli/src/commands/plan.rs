@@ -15,6 +15,7 @@ use midoform_compiler::topology::kinds::Reference;
 use midoform_compiler::topology::observed::Observed;
 use midoform_compiler::values::Engine;
 use midoform_reconcile::goal::Goal;
+use midoform_reconcile::northbound::Northbound;
 use midoform_reconcile::planned::check_provider;
 use midoform_reconcile::saved::{Pods, SavedPlan};
 use midoform_render as render;
@@ -33,7 +34,7 @@ use crate::provider_conflicts;
 use crate::publication;
 use crate::report;
 use crate::selection::Selection;
-use crate::session::{Session, Target};
+use crate::session::{Session, Target, read_early};
 use crate::static_ports::endpoints_of;
 use crate::ui::Ui;
 
@@ -125,6 +126,8 @@ struct Looked {
 /// Compiles, and observes; once more, if links have to keep out of the way of what others use on the provider router.
 async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Looked, CommandError> {
     let mut neighbours = Neighbours::default();
+    let is_live = !options.offline && options.against.is_none();
+    let mut early = is_live.then(|| read_early(&project, &options.spec, &options.api)).flatten();
     loop {
         let (compiled, compiled_project) = project.compile_beside(&options.spec, &neighbours)?;
         let target = Target::of(&compiled.site, &options.api, &compiled_project.sources.root)?;
@@ -134,7 +137,7 @@ async fn look(ui: &Ui, options: &PlanOptions, mut project: Project) -> Result<Lo
             Some(other) => planned(as_other_spec(options, other).await?),
             None if options.offline || target.is_untouched() => planned(Observed::default()),
             None => {
-                let looked = plan_live(ui, target, &options.api, &selection).await;
+                let looked = plan_live(ui, target, &options.api, early.take(), &selection).await;
                 looked.map_err(|error| preflight::at_line(error, &compiled, &compiled_project))?
             }
         };
@@ -229,10 +232,11 @@ async fn plan_live(
     ui: &Ui,
     target: Target,
     api: &Api,
+    early: Option<Northbound>,
     selection: &Selection<'_>,
 ) -> Result<(Plan, Observed), CommandError> {
     let scope = selection.scope(&selection.compiled.allocations);
-    Session::with(target, selection.compiled.engine(), api, async |session| {
+    Session::with_early(target, selection.compiled.engine(), api, early, async |session| {
         let observed = session.observe(ui, scope).await?;
         check_provider(&selection.provider, &observed)?;
         let plan = selection.plan_from(&observed);

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use midoform_compiler::error_chain::in_one_line;
 use midoform_ovsdb as ovsdb;
 use midoform_ovsdb::{ConnectionError, Model};
-use midoform_reconcile::client::ClientError;
+use midoform_reconcile::client::{ClientError, listed};
 use midoform_reconcile::execute::Control;
 use midoform_reconcile::northbound::Northbound;
 use midoform_reconcile::northbound::description::Description;
 use midoform_reconcile::northbound::settle::{self, Part, Settled};
 
 use super::{Finding, services};
-use crate::error::CommandError;
+use crate::error::{CommandError, OLD_SCHEMA};
 
 const NORTHBOUND: &str = "northbound";
 const NORTHD: &str = "northd";
@@ -123,16 +123,7 @@ fn server(remotes: &str, described: &Description) -> Finding {
     if lacking.is_empty() {
         return Finding::right(NORTHBOUND, found);
     }
-    let shown = lacking.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let more = match lacking.len().saturating_sub(3) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Finding::wrong(
-        NORTHBOUND,
-        format!("{found}; its schema lacks {shown}{more}"),
-        "upgrade OVN to 22.03 or later, and start it by ovn-ctl(8), which converts the database",
-    )
+    Finding::wrong(NORTHBOUND, format!("{found}; its schema lacks {}", listed(lacking)), OLD_SCHEMA)
 }
 
 fn followed(northd: Result<Settled, ClientError>) -> Finding {

@@ -48,6 +48,10 @@ impl From<ClientError> for CniError {
             ClientError::WrongVersion { .. } => {
                 (Code::InvalidConfiguration, "the MidoNet API has another version than the site")
             }
+            ClientError::Schema { .. } => (
+                Code::ApiRefused,
+                "the schema of OVN's northbound database is not one that midonet-cni can use",
+            ),
             ClientError::LockLost { .. } => (Code::TryAgainLater, "another run may be changing the tenant"),
             ClientError::Setup(_) => (Code::InvalidConfiguration, "the MidoNet API can't be called"),
             ClientError::Defect(_) => (Code::Internal, "midonet-cni has a defect"),

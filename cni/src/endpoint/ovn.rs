@@ -149,7 +149,7 @@ impl<'a> OvnPorts<'a> {
         }
         let wanted = self.topology(attachment, ready)?;
         let wanted = wanted.entries().first().and_then(|entry| entry.object.row().cloned());
-        for (column, value) in wanted.iter().flat_map(|row| &row.columns) {
+        for (column, value) in wanted.iter().flat_map(|row| row.columns.iter()) {
             let now = found.row.columns.get(column);
             if now != Some(value) {
                 let now = now.map_or_else(|| "empty".to_owned(), ToString::to_string);

@@ -4,16 +4,17 @@
 //! or deletes a row comes after a `wait` for the row's values, so that a network that has moved refuses the transaction. A row that
 //! another one holds is deleted by taking it out of that one: the database removes rows that nobody holds.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use crate::plan::row_operation::{At, Mutator};
+use crate::plan::datum::Datum;
+use crate::plan::row_operation::{At, Mutation, Mutator};
 use crate::plan::{Call, Encode, Engine, Ids, RowOperation};
 use crate::topology::key::Key;
+use crate::topology::kinds::row::columns::Columns;
 use crate::topology::kinds::row::schema::{ColumnKind, ColumnSchema, Share, Table};
-use crate::topology::kinds::row::{Holder, Value};
+use crate::topology::kinds::row::{Holder, Map, Set, Value};
 use crate::topology::kinds::{Kind, Object, Reference};
 
 /// The encoder of rows.
@@ -47,7 +48,7 @@ impl Encode for Rows {
     ) -> Vec<Call> {
         let Some(row) = object.row() else { return Vec::new() };
         let uuid = id.unwrap_or_else(|| id_of(ids, key));
-        let columns = row.columns.iter().map(|(name, value)| ((*name).to_owned(), json_of(ids, value)));
+        let columns = row.columns.iter().map(|(name, value)| (name, datum_of(ids, value)));
         let insert = RowOperation::Insert { table: row.table, uuid, row: columns.collect() };
         let hold = row.holder.as_ref().map(|holder| hold(ids, holder, Mutator::Insert, uuid));
         calls([insert].into_iter().chain(hold))
@@ -56,7 +57,8 @@ impl Encode for Rows {
     fn update(&self, ids: Ids<'_>, (key, object): (&Key, &Object), old: &Object) -> Vec<Call> {
         let (Some(old), Some(new)) = (old.row(), object.row()) else { return Vec::new() };
         let at = At::Id(id_of(ids, key));
-        let mut change = Change { ids, was: Map::new(), set: Map::new(), mutations: Vec::new() };
+        let mut change =
+            Change { ids, was: Columns::default(), set: Columns::default(), mutations: Vec::new() };
         for column in new.table.schema().columns {
             change.column(column, old.columns.get(column.name), new.columns.get(column.name));
         }
@@ -68,8 +70,8 @@ impl Encode for Rows {
         let (table, uuid) = (row.table, id_of(ids, key));
         let at = At::Id(uuid);
         let whole = table.schema().columns.iter().filter(|column| column.share == Share::Whole);
-        let was = whole
-            .map(|column| (column.name.to_owned(), json_or_empty(ids, column, row.columns.get(column.name))));
+        let was =
+            whole.map(|column| (column.name, datum_or_empty(ids, column, row.columns.get(column.name))));
         let last = match &row.holder {
             Some(holder) => hold(ids, holder, Mutator::Delete, uuid),
             None => RowOperation::Delete { table, at: at.clone() },
@@ -86,23 +88,23 @@ fn id_of(ids: Ids<'_>, key: &Key) -> Uuid {
     ids.known(key).or_else(|| key.own_id()).unwrap_or_else(|| ids.of_key(key))
 }
 
-/// Returns a value as the protocol writes it.
-fn json_of(ids: Ids<'_>, value: &Value) -> Json {
-    value.json(|reference| match reference {
+/// Returns a value with the ids of the rows that it refers to.
+fn datum_of(ids: Ids<'_>, value: &Value) -> Datum {
+    Datum::of(value, |reference| match reference {
         Reference::Key(key) => Some(id_of(ids, key)),
         Reference::External(id) => Some(*id),
         Reference::Named(_) => None,
     })
 }
 
-/// Returns a column's value as the protocol writes it; without one, the value of a column that nobody has written.
-fn json_or_empty(ids: Ids<'_>, column: &ColumnSchema, value: Option<&Value>) -> Json {
+/// Returns a column's value; without one, the value of a column that nobody has written.
+fn datum_or_empty(ids: Ids<'_>, column: &ColumnSchema, value: Option<&Value>) -> Datum {
     match (value, column.kind) {
-        (Some(value), _) => json_of(ids, value),
-        (None, ColumnKind::Text | ColumnKind::Word(_)) => json!(""),
-        (None, ColumnKind::Integer(..)) => json!(0),
-        (None, ColumnKind::Map) => json!(["map", []]),
-        (None, _) => json!(["set", []]),
+        (Some(value), _) => datum_of(ids, value),
+        (None, ColumnKind::Text | ColumnKind::Word(_)) => Datum::Text("".into()),
+        (None, ColumnKind::Integer(..)) => Datum::Integer(0),
+        (None, ColumnKind::Map) => Datum::Map(Map::default()),
+        (None, _) => Datum::Nothing,
     }
 }
 
@@ -117,34 +119,26 @@ fn holder_at(ids: Ids<'_>, holder: &Holder) -> At {
 
 /// Returns the operation that puts a row into the column that holds it, or takes it out.
 fn hold(ids: Ids<'_>, holder: &Holder, mutator: Mutator, uuid: Uuid) -> RowOperation {
-    let members = json!(["set", [["uuid", uuid]]]);
     RowOperation::Mutate {
         table: holder.table,
         at: holder_at(ids, holder),
-        mutations: vec![(holder.column.to_owned(), mutator, members)],
+        mutations: Box::new([(holder.column, mutator, Datum::Rows(Arc::new([uuid])))]),
     }
 }
 
 /// Returns the operation that refuses the transaction if the row does not have these values.
-fn wait(table: Table, at: &At, was: Map<String, Json>) -> RowOperation {
-    RowOperation::Wait {
-        table,
-        timeout: 0,
-        at: at.clone(),
-        columns: was.keys().cloned().collect(),
-        until: "==".to_owned(),
-        rows: [was],
-    }
+fn wait(table: Table, at: &At, row: Columns<Datum>) -> RowOperation {
+    RowOperation::Wait { table, at: at.clone(), row }
 }
 
 /// The change of a row, column by column.
 struct Change<'a> {
     ids: Ids<'a>,
     /// The values that the row has to have.
-    was: Map<String, Json>,
+    was: Columns<Datum>,
     /// The values that it gets.
-    set: Map<String, Json>,
-    mutations: Vec<(String, Mutator, Json)>,
+    set: Columns<Datum>,
+    mutations: Vec<Mutation>,
 }
 
 impl Change<'_> {
@@ -152,11 +146,11 @@ impl Change<'_> {
         if old == new {
             return;
         }
-        let name = column.name.to_owned();
+        let name = column.name;
         match (column.share, old, new) {
             (Share::Whole, ..) => {
-                self.was.insert(name.clone(), json_or_empty(self.ids, column, old));
-                self.set.insert(name, json_or_empty(self.ids, column, new));
+                self.was.insert(name, datum_or_empty(self.ids, column, old));
+                self.set.insert(name, datum_or_empty(self.ids, column, new));
             }
             (Share::Members(_), ..) if column.kind == ColumnKind::Map => self.keys(name, old, new),
             (Share::Members(_), ..) => self.members(name, old, new),
@@ -164,35 +158,41 @@ impl Change<'_> {
     }
 
     /// Changes the keys of a map. `insert` keeps the value of a key that is there, so a changed key is deleted before.
-    fn keys(&mut self, name: String, old: Option<&Value>, new: Option<&Value>) {
-        let none = BTreeMap::new();
+    fn keys(&mut self, name: &'static str, old: Option<&Value>, new: Option<&Value>) {
         let map = |value: Option<&Value>| match value {
             Some(Value::Map(map)) => map.clone(),
-            _ => none.clone(),
+            _ => Map::default(),
         };
         let (old, new) = (map(old), map(new));
-        let gone: Vec<&String> =
-            old.iter().filter(|(key, value)| new.get(*key) != Some(value)).map(|(key, _)| key).collect();
-        let come: Vec<(&String, &String)> =
-            new.iter().filter(|(key, value)| old.get(*key) != Some(value)).collect();
+        let missing = |from: &Map, pairs: &Map| -> Vec<(Arc<str>, Arc<str>)> {
+            let missing = pairs.iter().filter(|(key, value)| from.get(key) != Some(value));
+            missing.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        let (gone, come) = (missing(&new, &old), missing(&old, &new));
         if !gone.is_empty() {
-            self.mutations.push((name.clone(), Mutator::Delete, json!(["set", gone])));
+            let keys = gone.into_iter().map(|(key, _)| key).collect();
+            self.mutations.push((name, Mutator::Delete, Datum::Texts(keys)));
         }
         if !come.is_empty() {
-            self.mutations.push((name, Mutator::Insert, json!(["map", come])));
+            self.mutations.push((name, Mutator::Insert, Datum::Map(come.into_iter().collect())));
         }
     }
 
     /// Changes the members of a set of references.
-    fn members(&mut self, name: String, old: Option<&Value>, new: Option<&Value>) {
+    fn members(&mut self, name: &'static str, old: Option<&Value>, new: Option<&Value>) {
         let references = |value: Option<&Value>| match value {
             Some(Value::References(references)) => references.clone(),
-            _ => std::collections::BTreeSet::new(),
+            _ => Set::default(),
         };
         let (old, new) = (references(old), references(new));
-        for (mutator, members) in [(Mutator::Delete, &old - &new), (Mutator::Insert, &new - &old)] {
+        let missing = |from: &Set<Reference>, members: &Set<Reference>| -> Set<Reference> {
+            members.iter().filter(|member| from.binary_search(member).is_err()).cloned().collect()
+        };
+        for (mutator, members) in
+            [(Mutator::Delete, missing(&new, &old)), (Mutator::Insert, missing(&old, &new))]
+        {
             if !members.is_empty() {
-                self.mutations.push((name.clone(), mutator, json_of(self.ids, &Value::References(members))));
+                self.mutations.push((name, mutator, datum_of(self.ids, &Value::References(members))));
             }
         }
     }
@@ -204,7 +204,8 @@ impl Change<'_> {
             operations.push(RowOperation::Update { table, at: at.clone(), row: self.set });
         }
         if !self.mutations.is_empty() {
-            operations.push(RowOperation::Mutate { table, at: at.clone(), mutations: self.mutations });
+            let mutations = self.mutations.into();
+            operations.push(RowOperation::Mutate { table, at: at.clone(), mutations });
         }
         operations
     }

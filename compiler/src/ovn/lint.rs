@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::expression::{Sets, parse};
 use crate::plan::{Action, Plan, structure};
-use crate::topology::Topology;
 use crate::topology::key::{Key, Namespace};
 use crate::topology::kinds::row::schema::{ColumnKind, ColumnSchema, Table};
 use crate::topology::kinds::row::{KEY_OF_ROW, SITE_OF_ROW, Value};
 use crate::topology::kinds::{Reference, Row};
 use crate::topology::observed::Observed;
+use crate::topology::{Entry, Topology};
 use crate::values::MacAddress;
 
 pub use code::Code;
@@ -47,24 +47,35 @@ pub fn check_plan(plan: &Plan, desired: &Topology, observed: &Observed) -> Vec<F
     let gone: BTreeSet<&Key> =
         plan.steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.key).collect();
     let stays = observed.topology.entries().iter().filter(|entry| !gone.contains(&entry.key));
-    let after = Topology::new(desired.entries().iter().chain(stays).cloned().collect());
+    let mut after: Vec<&Entry> = desired.entries().iter().chain(stays).collect();
+    after.sort_by_key(|entry| &entry.key);
+    after.dedup_by_key(|entry| &entry.key);
     let changed: BTreeSet<&Key> = plan.changes().map(|step| &step.key).collect();
-    findings.extend(check(&plan.site, &after).into_iter().filter(|finding| changed.contains(&finding.key)));
+    let found = check_rows(&plan.site, &rows_of(after.into_iter()));
+    findings.extend(found.into_iter().filter(|finding| changed.contains(&finding.key)));
     findings
 }
 
 /// Checks the rows of the site with this name. If there is no finding, OVN takes all of them.
 pub fn check(site: &str, rows: &Topology) -> Vec<Finding> {
+    check_rows(site, &rows_of(rows.entries().iter()))
+}
+
+fn rows_of<'r>(entries: impl Iterator<Item = &'r Entry>) -> Vec<(&'r Key, &'r Row)> {
+    entries.filter_map(|entry| Some((&entry.key, entry.object.row()?))).collect()
+}
+
+fn check_rows(site: &str, rows: &[(&Key, &Row)]) -> Vec<Finding> {
     let index = Index::of(rows);
     let mut findings = Vec::new();
-    for (key, row) in rows.rows() {
+    for (key, row) in rows {
         let mut problems = Vec::new();
         columns(row, &mut problems);
         external_ids(site, (key, row), &mut problems);
         references(row, &index, &mut problems);
         texts(row, &index, &mut problems);
         findings.extend(problems.into_iter().map(|(code, message)| Finding {
-            key: key.clone(),
+            key: (*key).clone(),
             code,
             message,
         }));
@@ -81,9 +92,9 @@ struct Index<'r> {
 }
 
 impl<'r> Index<'r> {
-    fn of(rows: &'r Topology) -> Index<'r> {
-        let named = rows.rows().filter_map(|(_, row)| Some((row.table, row.text_of("name")?)));
-        let tables = rows.rows().map(|(key, row)| (key, row.table)).collect();
+    fn of(rows: &[(&'r Key, &'r Row)]) -> Index<'r> {
+        let named = rows.iter().filter_map(|(_, row)| Some((row.table, row.text_of("name")?)));
+        let tables = rows.iter().map(|(key, row)| (*key, row.table)).collect();
         Index { tables, names: named.collect() }
     }
 
@@ -105,7 +116,7 @@ impl Sets for Index<'_> {
 
 /// Checks that the columns are those of the schema, and that their values fit.
 fn columns(row: &Row, problems: &mut Vec<Problem>) {
-    for (name, value) in &row.columns {
+    for (name, value) in row.columns.iter() {
         match row.table.column(name) {
             None => problems.push((Code::UnknownColumn, format!("{} has no column `{name}`", row.table))),
             Some(column) if !fits(column, value) => {
@@ -115,7 +126,7 @@ fn columns(row: &Row, problems: &mut Vec<Problem>) {
         }
     }
     let needed = row.table.schema().columns.iter().filter(|column| is_needed(column));
-    for column in needed.filter(|column| !row.columns.contains_key(column.name)) {
+    for column in needed.filter(|column| !row.columns.has(column.name)) {
         problems.push((Code::MissingColumn, format!("`{}` is missing", column.name)));
     }
 }
@@ -135,7 +146,7 @@ fn fits(column: &ColumnSchema, value: &Value) -> bool {
         | (ColumnKind::References(_), Value::References(_)) => true,
         (ColumnKind::OptionalText(Some(longest)), Value::Text(text)) => text.chars().count() <= longest,
         (ColumnKind::Word(words) | ColumnKind::OptionalWord(words), Value::Text(word)) => {
-            words.contains(&word.as_str())
+            words.contains(&&**word)
         }
         (
             ColumnKind::Integer(least, most) | ColumnKind::OptionalInteger(least, most),
@@ -151,7 +162,7 @@ fn external_ids(site: &str, (key, row): (&Key, &Row), problems: &mut Vec<Problem
         problems.push((Code::NoKey, "it has no external ids".to_owned()));
         return;
     };
-    let has = |name: &str, value: &str| ids.get(name).is_some_and(|found| found == value);
+    let has = |name: &str, value: &str| ids.get(name) == Some(value);
     if !has(KEY_OF_ROW, key.as_str()) || !has(SITE_OF_ROW, site) {
         problems.push((Code::NoKey, "its key or its site is not in its external ids".to_owned()));
     }
@@ -165,7 +176,7 @@ fn references(row: &Row, index: &Index<'_>, problems: &mut Vec<Problem>) {
             problems.push((Code::UnknownReference, format!("there is no {table} {reference}")));
         }
     };
-    for (name, value) in &row.columns {
+    for (name, value) in row.columns.iter() {
         let kind = row.table.column(name).map(|column| column.kind);
         if let (Some(ColumnKind::References(table)), Value::References(references)) = (kind, value) {
             references.iter().for_each(|reference| demand(reference, table));
@@ -253,12 +264,12 @@ fn match_of(table: Table, text: &str, index: &Index<'_>, problems: &mut Vec<Prob
     }
 }
 
-fn duplicates(site: &str, rows: &Topology, findings: &mut Vec<Finding>) {
+fn duplicates(site: &str, rows: &[(&Key, &Row)], findings: &mut Vec<Finding>) {
     let mut names: BTreeSet<(Table, &str)> = BTreeSet::new();
     let mut ids: BTreeSet<Uuid> = BTreeSet::new();
     let namespace = Namespace::of_site(site);
-    for (key, row) in rows.rows() {
-        let mut find = |code, message| findings.push(Finding { key: key.clone(), code, message });
+    for (key, row) in rows {
+        let mut find = |code, message| findings.push(Finding { key: (*key).clone(), code, message });
         if !ids.insert(namespace.id(key)) {
             find(Code::DuplicateId, "another row has the same id".to_owned());
         }
@@ -270,9 +281,9 @@ fn duplicates(site: &str, rows: &Topology, findings: &mut Vec<Finding>) {
 }
 
 /// Checks that rows of one list with the same priority do the same.
-fn priorities(rows: &Topology, findings: &mut Vec<Finding>) {
+fn priorities(rows: &[(&Key, &Row)], findings: &mut Vec<Finding>) {
     let mut actions: BTreeMap<(&Reference, Option<&str>, i64), &str> = BTreeMap::new();
-    for (key, row) in rows.rows() {
+    for (key, row) in rows {
         let (Some(holder), Some(priority), Some(action)) =
             (&row.holder, row.integer_of("priority"), row.text_of("action"))
         else {
@@ -282,7 +293,7 @@ fn priorities(rows: &Topology, findings: &mut Vec<Finding>) {
         let first = actions.entry(place).or_insert(action);
         if *first != action {
             let message = format!("another row of priority {priority} has the action {first}");
-            findings.push(Finding { key: key.clone(), code: Code::SamePriority, message });
+            findings.push(Finding { key: (*key).clone(), code: Code::SamePriority, message });
         }
     }
 }

@@ -75,7 +75,7 @@ impl Call {
     pub fn body(&self) -> Option<Cow<'_, str>> {
         match self {
             Call::Http(call) => call.body.as_ref().map(|body| Cow::Borrowed(body.get())),
-            Call::Row(operation) => operation.values().map(|values| Cow::Owned(values.to_string())),
+            Call::Row(operation) => operation.values().map(Cow::Owned),
         }
     }
 

@@ -52,7 +52,7 @@ pub fn cut_bridges(plan: &Plan, desired: &Topology, observed: &Topology) -> BTre
         KeyView::Tenant(tenant, TenantKey::Bridge(bridge, BridgeKey::GatewayPort)) => {
             let networks = |topology: &Topology| match &topology.get(step.key.as_str())?.object {
                 Object::RouterPort(port) => {
-                    Some(Value::Text(format!("{} in {}", port.address, port.network)))
+                    Some(Value::Text(format!("{} in {}", port.address, port.network).into()))
                 }
                 Object::Row(row) => row.columns.get("networks").cloned(),
                 _ => None,

@@ -4,6 +4,7 @@
 pub mod call;
 pub mod canonical;
 pub mod cut;
+pub mod datum;
 pub mod diff;
 pub mod encode;
 pub mod order;

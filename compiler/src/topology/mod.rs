@@ -9,6 +9,7 @@ pub mod observed;
 mod observed_rule;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,10 +19,10 @@ use crate::source::Provenance;
 use crate::topology::key::{Key, SITE};
 use crate::topology::kinds::{Object, Row};
 
-/// Objects in the order of their keys, each key once.
+/// Objects in the order of their keys, each key once. Copies share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
-    entries: Vec<Entry>,
+    entries: Arc<Vec<Entry>>,
 }
 
 /// An object, its key, and what caused it.
@@ -51,7 +52,7 @@ impl Topology {
     pub fn new(mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         entries.dedup_by(|later, earlier| later.key == earlier.key);
-        Topology { entries }
+        Topology { entries: Arc::new(entries) }
     }
 
     /// Returns the entry with this key.
@@ -117,6 +118,10 @@ impl Topology {
     /// Returns the entries for which `keep` returns true.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Topology {
-        Topology { entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect() }
+        let kept: Vec<&Entry> = self.entries.iter().filter(|entry| keep(entry)).collect();
+        match kept.len() == self.len() {
+            true => self.clone(),
+            false => Topology { entries: Arc::new(kept.into_iter().cloned().collect()) },
+        }
     }
 }

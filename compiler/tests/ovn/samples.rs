@@ -43,7 +43,7 @@ pub(crate) fn shown(rows: &Topology) -> String {
             row_of(entry).holder.as_ref().map(|holder| format!(" in {}.{}", holder.row, holder.column));
         text += &format!("{} {}{}\n", row_of(entry).table, entry.key, holder.unwrap_or_default());
         // The key and the site are in every row.
-        for (column, value) in row_of(entry).columns.iter().filter(|(name, _)| **name != "external_ids") {
+        for (column, value) in row_of(entry).columns.iter().filter(|(name, _)| *name != "external_ids") {
             text += &format!("    {column} = {value}\n");
         }
     }

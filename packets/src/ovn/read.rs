@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -357,7 +358,7 @@ fn load_balancers(key: &Key, row: &Row) -> Result<Vec<LoadBalancer>, Unread> {
         _ => 6,
     };
     let Some(vips) = row.map_of("vips") else { return Ok(Vec::new()) };
-    let one = |(public, targets): (&String, &String)| {
+    let one = |(public, targets): (&Arc<str>, &Arc<str>)| {
         let targets = targets.split(',').filter(|text| !text.is_empty());
         Ok(LoadBalancer {
             key: key.clone(),

@@ -8,6 +8,7 @@ use crate::ovn::{self, ConnectionState, Device, End, State, Trace};
 use crate::semantics::Packet;
 use midoform_compiler::source::Provenance;
 use midoform_compiler::topology::key::Key;
+use midoform_compiler::topology::kinds::row::Map;
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_compiler::topology::kinds::{Reference, Row};
 
@@ -286,7 +287,7 @@ fn what_of(row: &Row) -> String {
         ),
         Table::Nat => format!("NAT {} {} → {}", text("type"), text("logical_ip"), text("external_ip")),
         Table::LoadBalancer => {
-            let vips = row.map_of("vips").into_iter().flatten();
+            let vips = row.map_of("vips").into_iter().flat_map(Map::iter);
             let vips: Vec<String> = vips.map(|(public, targets)| format!("{public} → {targets}")).collect();
             format!("Load_Balancer {} {}", text("protocol"), vips.join(", "))
         }

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use midoform_compiler::plan::row_operation::{At, Mutator as Planned};
+use midoform_compiler::plan::row_operation::At;
 use midoform_compiler::plan::{Action, Plan, RowOperation, Step};
 use midoform_compiler::topology::kinds::row::schema::Table;
 use midoform_ovsdb as ovsdb;
-use midoform_ovsdb::{Condition, DatabaseSchema, Mutation, Mutator, Operation, Transaction, Until};
-use serde_json::{Map, Value as Json};
+use midoform_ovsdb::{Operation, Transaction, Until};
 use uuid::Uuid;
 
 use super::Northbound;
+use super::operations::{condition, joined};
 use crate::client::ClientError;
 use crate::event::Event;
 use crate::execute::{Control, Outcome, StepError, Stop};
@@ -31,10 +31,6 @@ pub(crate) async fn execute(
 ) -> Outcome {
     let steps: Vec<&Step> = plan.changes().collect();
     let mut outcome = Outcome { left: steps.len(), ..Outcome::default() };
-    let schema = match northbound.schema().await {
-        Ok(schema) => schema,
-        Err(source) => return failed(outcome, steps.first(), source, events),
-    };
     for batch in batches(&steps) {
         if control.reason().is_some() {
             break;
@@ -42,7 +38,7 @@ pub(crate) async fn execute(
         for step in batch {
             events(Event::Started { key: step.key.clone(), action: step.action });
         }
-        if let Err((at, source)) = send(northbound, &schema, batch).await {
+        if let Err((at, source)) = send(northbound, batch).await {
             if matches!(source, ClientError::LockLost { .. }) {
                 control.stop(Stop::LockLost);
                 break;
@@ -103,33 +99,25 @@ fn inserted(step: &Step) -> Option<Uuid> {
 }
 
 /// Sends the operations of a batch as one transaction. An error has the step that it is about.
-async fn send(
-    northbound: &Northbound,
-    schema: &DatabaseSchema,
-    batch: &[&Step],
-) -> Result<(), (usize, ClientError)> {
+async fn send(northbound: &Northbound, batch: &[&Step]) -> Result<(), (usize, ClientError)> {
     let mut transaction = Transaction::new();
     let mut step_of: Vec<usize> = Vec::new();
     for (step, (table, at)) in holders(batch) {
         transaction.push(there(table, &at));
         step_of.push(step);
     }
-    for (at, step) in batch.iter().enumerate() {
-        for operation in step.row_operations() {
-            let typed = typed(schema, operation).map_err(|error| (at, error))?;
-            transaction.push_labelled(step.key.as_str(), typed);
-            step_of.push(at);
-        }
+    for (step, operation) in joined(batch) {
+        let key = batch.get(step).map_or("", |step| step.key.as_str());
+        transaction.push_labelled(key, operation);
+        step_of.push(step);
     }
     northbound.check_lock().map_err(|error| (0, error))?;
-    let sent = northbound.transact(&transaction).await;
-    sent.map(drop).map_err(|error| {
-        let at = match &error {
-            ovsdb::Error::Operation { operation, .. } => step_of.get(operation.index).copied(),
-            _ => None,
-        };
-        (at.unwrap_or(0), error.into())
-    })
+    let Err(error) = northbound.transact(&transaction).await else { return Ok(()) };
+    let at = match &error {
+        ovsdb::Error::Operation { operation, .. } => step_of.get(operation.index).copied(),
+        _ => None,
+    };
+    Err((at.unwrap_or(0), northbound.explained(error).await))
 }
 
 /// Returns the rows that a batch puts others into and that it does not insert itself, each with the first step that needs it. A row in
@@ -152,13 +140,6 @@ fn holders(batch: &[&Step]) -> Vec<(usize, (Table, At))> {
     needed
 }
 
-fn condition(at: &At) -> Condition {
-    match at {
-        At::Id(id) => Condition::uuid(*id),
-        At::Name(name) => Condition::equal("name", name.as_str()),
-    }
-}
-
 /// Returns the operation that refuses the transaction if a row is not there.
 fn there(table: Table, at: &At) -> Operation {
     let (column, row) = match at {
@@ -173,61 +154,4 @@ fn there(table: Table, at: &At) -> Operation {
         until: Until::Equal,
         rows: vec![row],
     }
-}
-
-/// Returns an operation of a plan with the types of the schema.
-fn typed(schema: &DatabaseSchema, operation: &RowOperation) -> Result<Operation, ClientError> {
-    let table = operation.table().name();
-    let columns = schema
-        .table(table)
-        .ok_or_else(|| ClientError::Setup(format!("the database has no table {table}")))?;
-    let row =
-        |row: &Map<String, Json>| ovsdb::Row::read(table, columns, Json::Object(row.clone())).map_err(misfit);
-    let conditions = |at: &At| vec![condition(at)];
-    Ok(match operation {
-        RowOperation::Insert { uuid, row: values, .. } => Operation::insert(table, *uuid, row(values)?),
-        RowOperation::Update { at, row: values, .. } => {
-            Operation::update(table, conditions(at), row(values)?)
-        }
-        RowOperation::Delete { at, .. } => Operation::delete(table, conditions(at)),
-        RowOperation::Wait { at, columns: compared, rows: [values], .. } => Operation::Wait {
-            timeout: Some(0),
-            table: table.to_owned(),
-            conditions: conditions(at),
-            columns: compared.clone(),
-            until: Until::Equal,
-            rows: vec![row(values)?],
-        },
-        RowOperation::Mutate { at, mutations, .. } => {
-            let mutation = |(column, mutator, value): &(String, Planned, Json)| {
-                let kind = columns
-                    .column(column)
-                    .ok_or_else(|| ClientError::Setup(format!("the table {table} has no column {column}")))?;
-                mutation(kind, column, *mutator, value).map_err(misfit)
-            };
-            let mutations: Vec<Mutation> =
-                mutations.iter().map(mutation).collect::<Result<_, ClientError>>()?;
-            Operation::mutate(table, conditions(at), mutations)
-        }
-    })
-}
-
-/// Returns the error of a value that does not fit into the schema of the servers.
-fn misfit(error: impl std::error::Error + 'static) -> ClientError {
-    ClientError::Setup(midoform_compiler::error_chain::in_one_line(&error))
-}
-
-/// Returns a mutation of a column of this type. Of a map, keys alone are deleted.
-fn mutation(
-    kind: &ovsdb::ColumnType,
-    column: &str,
-    mutator: Planned,
-    value: &Json,
-) -> Result<Mutation, ovsdb::TypeMismatch> {
-    let (mutator, kind) = match (mutator, kind.value.is_some()) {
-        (Planned::Insert, _) => (Mutator::Insert, kind.elements()),
-        (Planned::Delete, true) => (Mutator::Delete, ovsdb::ColumnType::set(kind.key.atom)),
-        (Planned::Delete, false) => (Mutator::Delete, kind.elements()),
-    };
-    Ok(Mutation::new(column, mutator, kind.read(value.clone())?))
 }

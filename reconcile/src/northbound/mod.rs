@@ -7,26 +7,31 @@
 pub mod description;
 pub mod execute;
 mod matching;
+mod operations;
 pub mod pods;
 pub(crate) mod provider_router;
 pub mod recognise;
+mod schema;
 pub mod settle;
 pub mod snapshot;
 pub mod whole;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use midoform_compiler::spec::OvnSettings;
-use midoform_ovsdb::{Client, DatabaseSchema, Error, Outcome, Settings, Tls, Transaction};
+use midoform_ovsdb::{Client, ConnectionError, Error, ErrorCode, Outcome, Settings, Tls, Transaction};
 use midoform_store::locks::Tenure;
+use tokio::task::JoinHandle;
 
 use crate::client::{ClientError, Counts};
 
-/// The database's name.
-pub const DATABASE: &str = "OVN_Northbound";
+pub use schema::DATABASE;
+
+/// A read in progress.
+type Reading = JoinHandle<Result<Outcome, ClientError>>;
 
 /// A connection to a northbound database. Clones share it.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Northbound {
     /// The servers, as the site file names them.
     remotes: String,
     transactions: Arc<AtomicU64>,
+    /// The rows that are read already, for the first observation.
+    ahead: Arc<Mutex<Option<Reading>>>,
     /// The lock without which nothing is changed.
     tenure: Option<Tenure>,
 }
@@ -85,8 +92,8 @@ impl Northbound {
     pub fn new(servers: Servers) -> Result<Northbound, ClientError> {
         let Servers { remotes, tls, timeout } = servers;
         let settings = Settings::parse(&remotes, DATABASE)?;
-        let client = Client::new(Settings { tls, timeout, ..settings })?;
-        Ok(Northbound { client, remotes, transactions: Arc::default(), tenure: None })
+        let client = Client::new(Settings { tls, timeout, schema: Some(schema::declared()), ..settings })?;
+        Ok(Northbound { client, remotes, transactions: Arc::default(), ahead: Arc::default(), tenure: None })
     }
 
     /// Returns the connection with the lock that its changes need: once the lock is lost, nothing is sent.
@@ -105,21 +112,45 @@ impl Northbound {
         Counts { calls: self.transactions.load(Ordering::Relaxed), ..Counts::default() }
     }
 
-    /// Returns the schema of the servers.
-    pub(crate) async fn schema(&self) -> Result<Arc<DatabaseSchema>, ClientError> {
-        Ok(self.client.schema().await?)
-    }
-
     /// Executes a transaction that changes nothing.
     pub(crate) async fn read(&self, transaction: &Transaction) -> Result<Outcome, ClientError> {
         self.transactions.fetch_add(1, Ordering::Relaxed);
-        Ok(self.client.read(transaction).await?)
+        match self.client.read(transaction).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(self.explained(error).await),
+        }
+    }
+
+    /// Reads all columns of rows, also those that midoform does not know.
+    pub(crate) async fn read_all_columns(&self, transaction: &Transaction) -> Result<Outcome, ClientError> {
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(self.client.with_schema_of_server().read(transaction).await?)
     }
 
     /// Executes a transaction, all of it or nothing.
     pub(crate) async fn transact(&self, transaction: &Transaction) -> Result<Outcome, Error> {
         self.transactions.fetch_add(1, Ordering::Relaxed);
         self.client.transact(transaction).await
+    }
+
+    /// Returns an error of a transaction as the client's. If the server's schema may be the reason, it is read and compared: it is not
+    /// before, since that costs each short run about as much as its rows.
+    pub(crate) async fn explained(&self, error: Error) -> ClientError {
+        let may_be_of_schema = match &error {
+            Error::Operation { error, .. } => {
+                matches!(error.code, ErrorCode::UnknownName | ErrorCode::Syntax | ErrorCode::Constraint)
+            }
+            Error::NoReply { reason, .. } => matches!(reason, ConnectionError::Nonsense { .. }),
+            _ => false,
+        };
+        if may_be_of_schema && let Ok(found) = self.client.schema_of_server().await {
+            let lacking = schema::lacking(&found);
+            if !lacking.is_empty() {
+                let (remotes, version) = (self.remotes.clone(), found.version.clone());
+                return ClientError::Schema { remotes, version, lacking };
+            }
+        }
+        error.into()
     }
 
     /// Returns an error if the lock that the changes need was lost.

@@ -14,7 +14,8 @@ use midoform_ovsdb::{Condition, Function, Operation, Transaction};
 use uuid::Uuid;
 
 use super::Northbound;
-use super::snapshot::Snapshot;
+use super::schema::UP;
+use super::snapshot::{Snapshot, columns_of};
 use crate::client::ClientError;
 
 /// A switch port that the site's row of a pod, or of a static port, was found as.
@@ -72,9 +73,10 @@ async fn read(
     conditions: Vec<Vec<Condition>>,
 ) -> Result<Vec<FoundPort>, ClientError> {
     let (ports, switches) = (Table::LogicalSwitchPort, Table::LogicalSwitch);
+    let columns: Vec<&str> = columns_of(ports).into_iter().chain([UP]).collect();
     let mut transaction = Transaction::new();
     for conditions in conditions {
-        transaction.push(Operation::select(ports.name(), conditions));
+        transaction.push(Operation::select_columns(ports.name(), conditions, &columns));
     }
     let count = transaction.operations().len();
     let found = northbound.read(&transaction).await?;
@@ -110,7 +112,7 @@ async fn read(
 }
 
 fn is_up(row: &ovsdb::Row) -> bool {
-    row.get("up").and_then(ovsdb::Value::as_boolean) == Some(true)
+    row.get(UP).and_then(ovsdb::Value::as_boolean) == Some(true)
 }
 
 /// Returns the rows that a plan inserts, by key.

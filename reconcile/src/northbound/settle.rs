@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use midoform_ovsdb::{Mutation, Mutator, Operation, Row, Transaction};
 
 use super::Northbound;
+use super::schema::COUNTERS;
 use crate::client::ClientError;
 use crate::execute::Control;
 
@@ -44,8 +45,8 @@ pub async fn wait(
 ) -> Result<Settled, ClientError> {
     let started = Instant::now();
     let [mut pause, longest] = PAUSES;
-    let raise = Operation::mutate("NB_Global", [], vec![Mutation::new("nb_cfg", Mutator::Add, 1)]);
-    let read = || Operation::select_columns("NB_Global", [], &["nb_cfg", "sb_cfg", "hv_cfg"]);
+    let raise = Operation::mutate(COUNTERS.0, [], vec![Mutation::new("nb_cfg", Mutator::Add, 1)]);
+    let read = || Operation::select_columns(COUNTERS.0, [], &COUNTERS.1);
     // Only northd, or somebody's ovn-nbctl, makes the row. Before that, nothing can have followed.
     let raised = loop {
         let raised = northbound.transact(&Transaction::new().with(raise.clone()).with(read())).await?;

@@ -1,15 +1,16 @@
 //! The rows of the northbound database as they are at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 use midoform_compiler::topology::kinds::row::schema::{ColumnKind, ColumnSchema, Share, TABLES, Table};
-use midoform_compiler::topology::kinds::row::{Holder, KEY_OF_ROW, SITE_OF_ROW, Value};
+use midoform_compiler::topology::kinds::row::{Holder, KEY_OF_ROW, Map, SITE_OF_ROW, Set, Value, shared};
 use midoform_compiler::topology::kinds::{Reference, Row};
 use midoform_ovsdb as ovsdb;
-use midoform_ovsdb::{Operation, Transaction};
+use midoform_ovsdb::{Operation, Outcome, Transaction};
 use uuid::Uuid;
 
-use super::Northbound;
+use super::{Northbound, Servers};
 use crate::client::ClientError;
 
 /// Every row of the tables that midoform uses.
@@ -36,7 +37,7 @@ impl Snapshot {
     /// # Errors
     /// Returns an error if the read fails, or a table or a column is missing.
     pub async fn read(northbound: &Northbound) -> Result<Snapshot, ClientError> {
-        Snapshot::read_tables(northbound, TABLES.iter().map(|schema| schema.table)).await
+        Ok(Snapshot::of_all(&northbound.read(&selects(all())).await?))
     }
 
     /// Reads some tables in one transaction.
@@ -44,13 +45,16 @@ impl Snapshot {
         northbound: &Northbound,
         tables: impl IntoIterator<Item = Table> + Clone,
     ) -> Result<Snapshot, ClientError> {
-        let mut transaction = Transaction::new();
-        for table in tables.clone() {
-            transaction.push(Operation::select_columns(table.name(), [], &columns_of(table)));
-        }
-        let outcome = northbound.read(&transaction).await?;
-        let rows = tables.into_iter().enumerate().map(|(at, table)| (table, outcome.rows(at).to_vec()));
-        Ok(Snapshot::of(rows))
+        let outcome = northbound.read(&selects(tables.clone())).await?;
+        Ok(Snapshot::of_outcome(tables, &outcome))
+    }
+
+    fn of_all(outcome: &Outcome) -> Snapshot {
+        Snapshot::of_outcome(all(), outcome)
+    }
+
+    fn of_outcome(tables: impl IntoIterator<Item = Table>, outcome: &Outcome) -> Snapshot {
+        Snapshot::of(tables.into_iter().enumerate().map(|(at, table)| (table, outcome.rows(at).to_vec())))
     }
 
     /// Makes a snapshot of the rows of tables.
@@ -94,6 +98,46 @@ impl Snapshot {
     pub fn get(&self, table: Table, id: Uuid) -> Option<FoundRow<'_>> {
         let columns = self.tables.get(&table)?.get(&id)?;
         Some(FoundRow { table, id, columns })
+    }
+}
+
+fn all() -> impl Iterator<Item = Table> {
+    TABLES.iter().map(|schema| schema.table)
+}
+
+/// Returns the transaction that reads tables.
+fn selects(tables: impl IntoIterator<Item = Table>) -> Transaction {
+    let mut transaction = Transaction::new();
+    for table in tables {
+        transaction.push(Operation::select_columns(table.name(), [], &columns_of(table)));
+    }
+    transaction
+}
+
+impl Northbound {
+    /// Begins to connect and to read all rows, while the caller does something else. The first observation has these
+    /// rows, or the error; further ones read again.
+    ///
+    /// # Errors
+    /// Returns an error if the servers or the files can't be used.
+    pub fn ahead(servers: Servers) -> Result<Northbound, ClientError> {
+        let northbound = Northbound::new(servers)?;
+        let reader = northbound.clone();
+        let reading = tokio::spawn(async move { reader.read(&selects(all())).await });
+        *northbound.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+        Ok(northbound)
+    }
+
+    /// Returns all rows: those that were read ahead, or else as they are now.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, ClientError> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match ahead {
+            Some(reading) => {
+                let read = reading.await.map_err(|error| ClientError::Defect(error.to_string()))?;
+                Ok(Snapshot::of_all(&read?))
+            }
+            None => Snapshot::read(self).await,
+        }
     }
 }
 
@@ -179,28 +223,28 @@ fn read_value(
         | ColumnKind::OptionalText(_)
         | ColumnKind::Word(_)
         | ColumnKind::OptionalWord(_) => {
-            value.as_str().filter(|text| !text.is_empty()).map(|text| Value::Text(text.to_owned()))
+            value.as_str().filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
         }
         ColumnKind::Integer(..) | ColumnKind::OptionalInteger(..) => value.as_integer().map(Value::Integer),
         ColumnKind::Texts | ColumnKind::SomeTexts => {
-            let texts: BTreeSet<String> = value.strings().map(str::to_owned).collect();
+            let texts: Set<Arc<str>> = value.strings().map(Arc::from).collect();
             (!texts.is_empty()).then_some(Value::Texts(texts))
         }
         ColumnKind::Map => {
-            let pairs = value.as_map().into_iter().flatten();
-            let pairs =
-                pairs.filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value.as_str()?.to_owned())));
-            let is_own = |key: &String| match share {
+            let is_own = |key: &str| match share {
                 Share::Whole => true,
-                Share::Members(keys) => keys.contains(&key.as_str()),
+                Share::Members(keys) => keys.contains(&key),
             };
-            let map: BTreeMap<String, String> = pairs.filter(|(key, _)| is_own(key)).collect();
+            let pairs = value.as_map().into_iter().flatten();
+            let pairs = pairs.filter_map(|(key, value)| Some((key.as_str()?, value.as_str()?)));
+            let own = pairs.filter(|(key, _)| is_own(key));
+            let map: Map = own.map(|(key, value)| (shared(key), value.into())).collect();
             (!map.is_empty()).then_some(Value::Map(map))
         }
         ColumnKind::References(_) => {
             let all = value.uuids().map(reference);
             let is_own = |to: &Reference| share == Share::Whole || to.key().is_some();
-            let references: BTreeSet<Reference> = all.filter(is_own).collect();
+            let references: Set<Reference> = all.filter(is_own).collect();
             (!references.is_empty()).then_some(Value::References(references))
         }
     }
@@ -209,8 +253,6 @@ fn read_value(
 /// Returns the columns of a table that are read: those that midoform writes, and those that hold rows.
 pub(super) fn columns_of(table: Table) -> Vec<&'static str> {
     let own = table.schema().columns.iter().map(|column| column.name);
-    let places = TABLES.iter().flat_map(|schema| schema.held_by);
-    let holding = places.filter(|(holder, _)| *holder == table).map(|(_, column)| *column);
-    let names: BTreeSet<&str> = own.chain(holding).chain(["_uuid"]).collect();
+    let names: BTreeSet<&str> = own.chain(table.holding()).chain(["_uuid"]).collect();
     names.into_iter().collect()
 }

@@ -36,7 +36,7 @@ pub async fn read(northbound: &Northbound, scope: Scope<'_>) -> Result<Whole, Cl
     for schema in TABLES {
         transaction.push(Operation::select(schema.name, []));
     }
-    let outcome = northbound.read(&transaction).await?;
+    let outcome = northbound.read_all_columns(&transaction).await?;
     let rows = TABLES.iter().enumerate().map(|(at, schema)| (schema.table, outcome.rows(at).to_vec()));
     Ok(of(&Snapshot::of(rows), scope))
 }

@@ -16,7 +16,7 @@ pub(super) fn chassis(engine: &Engine<'_>, port: &Key, span: Span) -> Vec<Entry>
         let key = keys::gateway_chassis(port, chassis);
         let row = Row::new(Table::GatewayChassis)
             .text("name", engine.name(&key))
-            .text("chassis_name", &chassis.value)
+            .text("chassis_name", chassis.value.as_str())
             .integer("priority", priority(place));
         engine.entry(key, row, Some(holder.clone()), span)
     };

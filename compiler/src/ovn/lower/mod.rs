@@ -41,6 +41,7 @@ mod spaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
@@ -74,6 +75,7 @@ pub fn lower(site: &spec::Site, tenants: &[Tenant], locations: &Locations<'_>) -
     let all = tenants.iter().map(|tenant| (tenant.name.as_str(), tenant)).collect();
     let engine = Engine {
         site,
+        site_name: site.name.value.as_str().into(),
         ovn,
         locations,
         namespace: Namespace::of_site(&site.name.value),
@@ -115,6 +117,8 @@ pub fn provider_router(ovn: &OvnSettings) -> Reference {
 /// What all tenants have in common.
 struct Engine<'a> {
     site: &'a spec::Site,
+    /// The site's name, which the external ids of all rows have.
+    site_name: Arc<str>,
     ovn: &'a OvnSettings,
     locations: &'a Locations<'a>,
     namespace: Namespace,
@@ -132,14 +136,14 @@ impl Engine<'_> {
     }
 
     fn entry(&self, key: Key, row: Row, holder: Option<Holder>, span: Span) -> Entry {
-        let row = Row { holder, ..with_key(row, &self.site.name.value, &key) };
+        let row = Row { holder, ..with_key(row, self.site_name.clone(), &key) };
         Entry { key, object: row.into(), provenance: self.locations.provenance(span) }
     }
 }
 
 /// Adds the key and the site to a row's external ids.
-fn with_key(row: Row, site: &str, key: &Key) -> Row {
-    row.map("external_ids", [(KEY_OF_ROW, key.to_string()), (SITE_OF_ROW, site.to_owned())])
+fn with_key(row: Row, site: Arc<str>, key: &Key) -> Row {
+    row.map("external_ids", [(KEY_OF_ROW, key.text()), (SITE_OF_ROW, site)])
 }
 
 /// The tenant that is compiled: its rows so far, and what several parts need.

@@ -63,7 +63,7 @@ pub fn lower(pod: &Pod<'_>) -> Topology {
     if let Some(chassis) = pod.chassis {
         row = row.map("options", [("requested-chassis", chassis.to_owned())]);
     }
-    let row = super::with_key(row, pod.site, &key);
+    let row = super::with_key(row, pod.site.into(), &key);
     let holder = Holder { row: pod.switch.clone(), table: Table::LogicalSwitch, column: "ports" };
     Topology::new(vec![Entry { key, object: row.held_by(holder).into(), provenance: None }])
 }

@@ -104,7 +104,7 @@ impl Lowering<'_> {
                 32 => network.addr().to_string(),
                 _ => network.to_string(),
             });
-            let row = Row::new(Table::AddressSet).text("name", &name).texts("addresses", texts);
+            let row = Row::new(Table::AddressSet).text("name", name.as_str()).texts("addresses", texts);
             self.add(key, row, span);
         }
         AddressSetName::of_row(name)

@@ -38,6 +38,11 @@ impl Key {
         &self.0
     }
 
+    /// Returns the key's text, which its copies share.
+    pub fn text(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
     /// Returns the first segment: the tenant's name, or [`SITE`].
     pub fn owner(&self) -> &str {
         self.0.split('/').next().unwrap_or_default()

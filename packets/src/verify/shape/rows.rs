@@ -26,12 +26,12 @@ impl<'a> Writer<'a> {
             self.reference(&holder.row);
             self.bytes.extend(holder.column.bytes());
         }
-        let said = row.columns.iter().filter(|(name, _)| !MEANINGLESS.contains(*name));
+        let said = row.columns.iter().filter(|(name, _)| !MEANINGLESS.contains(name));
         for (name, value) in said {
             self.bytes.extend(name.bytes());
             match value {
                 Value::Texts(texts) if row.table == Table::AddressSet => {
-                    self.address_set(texts.iter().map(String::as_str));
+                    self.address_set(texts.iter().map(|text| &**text));
                 }
                 Value::Texts(texts) => {
                     self.index(texts.len());
@@ -40,7 +40,7 @@ impl<'a> Writer<'a> {
                 Value::Text(text) => self.text(text),
                 Value::Integer(integer) => self.bytes.extend(integer.to_le_bytes()),
                 Value::Map(map) => {
-                    let map = map.iter().filter(|(key, _)| !PLACES.contains(&key.as_str()));
+                    let map = map.iter().filter(|(key, _)| !PLACES.contains(&&***key));
                     for (key, value) in map {
                         self.text(key);
                         self.text(value);

@@ -164,11 +164,11 @@ pub(super) fn faulty(dice: &mut Dice, topology: &Topology) -> Option<(String, To
     match what {
         1 => {
             let action = if row.text_of("action") == Some("drop") { accepts } else { "drop" };
-            row.columns.insert("action", Value::Text(action.to_owned()));
+            row.columns.insert("action", Value::Text(action.into()));
         }
-        2 => drop(row.columns.insert("match", Value::Text("ip4".to_owned()))),
-        3 => drop(row.columns.insert("match", Value::Text("ip4 && ip4.src == 10.1.0.0/16".to_owned()))),
-        _ => drop(row.columns.insert("priority", Value::Integer(dice.pick(&priorities)))),
+        2 => row.columns.insert("match", Value::Text("ip4".into())),
+        3 => row.columns.insert("match", Value::Text("ip4 && ip4.src == 10.1.0.0/16".into())),
+        _ => row.columns.insert("priority", Value::Integer(dice.pick(&priorities))),
     }
     Some((format!("{key} is {row:?}"), Topology::new(entries)))
 }

@@ -4,73 +4,22 @@
 //! MidoNet's objects. The key itself is in `external_ids:midoform`, and the site's name in `external_ids:midoform-site`. Sources of
 //! the columns' meanings: ovn-nb(5), and the schema that [`schema`] is compared with.
 
+pub mod columns;
 pub mod schema;
+pub mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
-use uuid::Uuid;
 
 use super::{Kind, Reference, TypedReference};
 use crate::topology::key::Key;
+use columns::Columns;
 use schema::{ColumnKind, Table};
 
 pub use schema::{KEY_OF_ROW, SITE_OF_ROW};
-
-/// The value of a column.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Value {
-    /// A text, or the only member of an optional text.
-    Text(String),
-    /// An integer.
-    Integer(i64),
-    /// A set of texts.
-    Texts(BTreeSet<String>),
-    /// A map.
-    Map(BTreeMap<String, String>),
-    /// A set of references.
-    References(BTreeSet<Reference>),
-}
-
-impl Value {
-    /// Returns the value as the database's protocol writes it (RFC 7047, 5.1). `id` returns the id of a referenced row; a
-    /// reference without one is left out.
-    pub fn json(&self, id: impl Fn(&Reference) -> Option<Uuid>) -> Json {
-        match self {
-            Value::Text(text) => json!(text),
-            Value::Integer(integer) => json!(integer),
-            Value::Texts(texts) => json!(["set", texts]),
-            Value::Map(map) => json!(["map", map.iter().collect::<Vec<_>>()]),
-            Value::References(references) => {
-                let ids = references.iter().filter_map(id).map(|id| json!(["uuid", id]));
-                json!(["set", ids.collect::<Vec<_>>()])
-            }
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Text(text) => formatter.write_str(text),
-            Value::Integer(integer) => integer.fmt(formatter),
-            Value::Texts(texts) => write_list(formatter, texts.iter()),
-            Value::Map(map) => write_list(formatter, map.iter().map(|(key, value)| format!("{key}={value}"))),
-            Value::References(references) => write_list(formatter, references.iter()),
-        }
-    }
-}
-
-fn write_list<T: fmt::Display>(
-    formatter: &mut fmt::Formatter<'_>,
-    items: impl Iterator<Item = T>,
-) -> fmt::Result {
-    let items: Vec<String> = items.map(|item| item.to_string()).collect();
-    write!(formatter, "[{}]", items.join(", "))
-}
+pub use value::{Map, Set, Value, shared};
 
 /// A row: its table, its columns, and the row that holds it. An optional column or a set that is left out is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +28,7 @@ pub struct Row {
     /// The table.
     pub table: Table,
     /// The columns by name.
-    pub columns: BTreeMap<&'static str, Value>,
+    pub columns: Columns<Value>,
     /// The row that holds it; none if it stands alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
@@ -101,7 +50,7 @@ pub struct Holder {
 #[serde(deny_unknown_fields)]
 struct ReadRow {
     table: Table,
-    columns: BTreeMap<String, Value>,
+    columns: std::collections::BTreeMap<String, Value>,
     holder: Option<ReadHolder>,
 }
 
@@ -137,7 +86,7 @@ impl TryFrom<ReadRow> for Row {
 impl Row {
     /// Makes a row without columns, which stands alone.
     pub fn new(table: Table) -> Self {
-        Row { table, columns: BTreeMap::new(), holder: None }
+        Row { table, columns: Columns::default(), holder: None }
     }
 
     /// Puts the row into a column of another one.
@@ -149,7 +98,7 @@ impl Row {
 
     /// Sets a column to a text.
     #[must_use]
-    pub fn text(self, column: &'static str, text: impl Into<String>) -> Self {
+    pub fn text(self, column: &'static str, text: impl Into<Arc<str>>) -> Self {
         self.with(column, Value::Text(text.into()))
     }
 
@@ -162,21 +111,20 @@ impl Row {
     /// Sets a column to a set of texts.
     #[must_use]
     pub fn texts(self, column: &'static str, texts: impl IntoIterator<Item = String>) -> Self {
-        self.with(column, Value::Texts(texts.into_iter().collect()))
+        self.with(column, Value::Texts(texts.into_iter().map(Arc::from).collect()))
     }
 
     /// Sets a column to a map, and leaves it out if there is nothing in the map.
     #[must_use]
-    pub fn map<const N: usize>(self, column: &'static str, pairs: [(&str, String); N]) -> Self {
-        let map: BTreeMap<String, String> =
-            pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    pub fn map<T: Into<Arc<str>>, const N: usize>(self, column: &'static str, pairs: [(&str, T); N]) -> Self {
+        let map: Map = pairs.into_iter().map(|(key, value)| (shared(key), value.into())).collect();
         if map.is_empty() { self } else { self.with(column, Value::Map(map)) }
     }
 
     /// Sets a column to a set of references, and leaves it out if there are none.
     #[must_use]
     pub fn references(self, column: &'static str, to: impl IntoIterator<Item = Reference>) -> Self {
-        let to: BTreeSet<Reference> = to.into_iter().collect();
+        let to: Set<Reference> = to.into_iter().collect();
         if to.is_empty() { self } else { self.with(column, Value::References(to)) }
     }
 
@@ -207,11 +155,11 @@ impl Row {
             Some(Value::Texts(texts)) => Some(texts),
             _ => None,
         };
-        texts.into_iter().flatten().map(String::as_str)
+        texts.into_iter().flat_map(Set::iter).map(|text| &**text)
     }
 
     /// Returns the pairs of a map.
-    pub fn map_of(&self, column: &str) -> Option<&BTreeMap<String, String>> {
+    pub fn map_of(&self, column: &str) -> Option<&Map> {
         match self.columns.get(column) {
             Some(Value::Map(map)) => Some(map),
             _ => None,
@@ -220,7 +168,7 @@ impl Row {
 
     /// Returns the value of a key of a map.
     pub fn option_of(&self, column: &str, key: &str) -> Option<&str> {
-        self.map_of(column)?.get(key).map(String::as_str)
+        self.map_of(column)?.get(key)
     }
 
     /// Returns the references of a set.
@@ -229,7 +177,7 @@ impl Row {
             Some(Value::References(references)) => Some(references),
             _ => None,
         };
-        references.into_iter().flatten()
+        references.into_iter().flat_map(Set::iter)
     }
 
     /// Returns true if the row is in a column of the row that this reference leads to.
@@ -249,7 +197,7 @@ impl Row {
 
     /// Describes the row in one line, without its key: its columns but for its name and its external ids.
     pub(super) fn describe(&self) -> String {
-        let shown = self.columns.iter().filter(|(name, _)| !["external_ids", "name"].contains(*name));
+        let shown = self.columns.iter().filter(|(name, _)| !["external_ids", "name"].contains(name));
         let words: Vec<String> = shown.map(|(name, value)| format!("{name}={value}")).collect();
         match (words.is_empty(), self.name()) {
             (true, Some(name)) => format!("\"{name}\""),
@@ -265,7 +213,7 @@ impl Row {
 
     /// Calls `visit` with every reference of the columns.
     pub(super) fn references_of<'a>(&'a self, visit: &mut dyn FnMut(TypedReference<'a>)) {
-        for (name, value) in &self.columns {
+        for (name, value) in self.columns.iter() {
             if let (Value::References(to), Some(ColumnKind::References(table))) =
                 (value, self.table.column(name).map(|column| column.kind))
             {
@@ -286,7 +234,8 @@ impl Row {
 
     /// Describes the columns that differ from the wanted ones; returns none if the rows are the same to OVN.
     pub(super) fn difference(&self, wanted: &Row) -> Option<String> {
-        let names: BTreeSet<&&str> = self.columns.keys().chain(wanted.columns.keys()).collect();
+        let names: BTreeSet<&str> =
+            self.columns.iter().chain(wanted.columns.iter()).map(|(name, _)| name).collect();
         let show = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), ToString::to_string);
         let mut words: Vec<String> = names
             .into_iter()

@@ -266,6 +266,12 @@ impl Table {
         self.schema().name
     }
 
+    /// Returns the columns that hold rows of other tables.
+    pub fn holding(self) -> impl Iterator<Item = &'static str> {
+        let places = TABLES.iter().flat_map(|schema| schema.held_by);
+        places.filter(move |(holder, _)| *holder == self).map(|(_, column)| *column)
+    }
+
     /// Returns the column with this name.
     pub fn column(self, name: &str) -> Option<&'static ColumnSchema> {
         self.schema().columns.iter().find(|column| column.name == name)
